@@ -1,0 +1,165 @@
+// Package agent is the half of lvsform that runs on a host: it answers
+// observe, apply and the questions of verify, and keeps the journal.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/state"
+)
+
+// StateDir is where a host keeps the journals and the agent itself. It is
+// root's alone.
+const StateDir = "/var/lib/lvsform"
+
+// Kernel is what the agent needs of this host's kernel; *kernel.Kernel is the
+// real one, and documents each method.
+type Kernel interface {
+	Observe(context.Context, []state.ID) (state.Host, []state.Missing, error)
+	Do(context.Context, state.Change) error
+	ActiveConnections([]state.Destination) (uint64, error)
+}
+
+// Agent answers for one host.
+type Agent struct {
+	Kernel Kernel
+	Dir    string // StateDir, or a test's own
+}
+
+// Serve says hello and answers requests until the input ends.
+func (a *Agent) Serve(ctx context.Context, rw io.ReadWriter) error {
+	if _, err := io.WriteString(rw, wire.Hello); err != nil {
+		return err
+	}
+	return wire.Serve(ctx, rw, map[wire.Method]wire.Handler{
+		wire.MethodObserve: wire.Handle(a.observe),
+		wire.MethodApply:   wire.Handle(a.apply),
+		wire.MethodDrain:   wire.Handle(a.drain),
+		wire.MethodSettle:  wire.Handle(a.settle),
+	})
+}
+
+// CheckRoot says why the agent cannot work for this user: even reading IPVS
+// tables needs CAP_NET_ADMIN.
+func CheckRoot() error {
+	if uid := os.Geteuid(); uid != 0 {
+		return fmt.Errorf("the agent runs as user %d and needs root; log in as root, or set ssh.sudo: true", uid)
+	}
+	return nil
+}
+
+func (a *Agent) observe(ctx context.Context, req wire.ObserveRequest) (wire.Observed, error) {
+	journals, err := readJournals(a.Dir)
+	if err != nil {
+		return wire.Observed{}, err
+	}
+	var out wire.Observed
+	for _, j := range journals {
+		if j.Topology == req.Topology {
+			out.Journal = j
+			continue
+		}
+		for _, e := range j.Entries {
+			out.Others = append(out.Others, e.ID())
+		}
+	}
+	asked := req.Asked
+	for _, e := range out.Journal.Entries {
+		asked = append(asked, e.ID())
+	}
+	out.State, out.Missing, err = a.Kernel.Observe(ctx, asked)
+	return out, err
+}
+
+func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyResult, error) {
+	var res wire.ApplyResult
+	stale, err := a.stale(ctx, req.Steps)
+	if err != nil || len(stale) != 0 {
+		return wire.ApplyResult{Stale: stale}, err
+	}
+	// What is about to be set is written down before it is set: whenever the
+	// agent dies, the journal names at least all that it did.
+	journal, err := readJournal(a.Dir, req.Topology)
+	if err != nil {
+		return res, err
+	}
+	if journal.hold(req.Steps) {
+		if err := writeJournal(a.Dir, journal); err != nil {
+			return res, err
+		}
+	}
+	for _, s := range req.Steps {
+		if err := a.Kernel.Do(ctx, s.Change); err != nil {
+			res.Failed = err.Error()
+			break
+		}
+		res.Done++
+	}
+	// And what is put back is forgotten only after it is back.
+	if journal.release(req.Steps[:res.Done]) {
+		if err := writeJournal(a.Dir, journal); err != nil {
+			return res, err
+		}
+	}
+	return res, nil
+}
+
+// stale compares what the steps expect with what is there now.
+func (a *Agent) stale(ctx context.Context, steps []wire.Step) ([]string, error) {
+	asked := make([]state.ID, len(steps))
+	for i, s := range steps {
+		asked[i] = s.Change.ID()
+	}
+	now, _, err := a.Kernel.Observe(ctx, asked)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, s := range steps {
+		is, there := now[s.Change.ID()]
+		switch want := s.Change.Before; {
+		case want == nil && there:
+			out = append(out, fmt.Sprintf("%s was absent and is there now", state.Text(is)))
+		case want != nil && !there:
+			out = append(out, fmt.Sprintf("%s was there and is gone now", state.Text(want)))
+		case want != is:
+			out = append(out, fmt.Sprintf("%s is now %s", state.Text(want), is.Value()))
+		}
+	}
+	return out, nil
+}
+
+func (a *Agent) settle(_ context.Context, req wire.SettleRequest) (wire.Nothing, error) {
+	journal, err := readJournal(a.Dir, req.Topology)
+	if err != nil {
+		return wire.Nothing{}, err
+	}
+	changed := false
+	for _, e := range req.Adopt {
+		if e.After.Item == nil {
+			return wire.Nothing{}, errors.New("asked to adopt nothing")
+		}
+		changed = journal.adopt(e) || changed
+	}
+	for _, id := range req.Forget {
+		changed = journal.forget(id) || changed
+	}
+	switch {
+	case len(journal.entries) == 0:
+		err = removeJournal(a.Dir, req.Topology)
+	case changed:
+		err = writeJournal(a.Dir, journal)
+	}
+	if err == nil && req.Leave {
+		err = leave(a.Dir)
+	}
+	return wire.Nothing{}, err
+}
+
+// errNoTopology guards the file names made from it.
+var errNoTopology = errors.New("request without a valid topology name")

@@ -1,0 +1,231 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/state"
+)
+
+const journalSuffix = ".json"
+
+// maxJournal is the longest journal file in bytes that is read.
+const maxJournal = wire.MaxFrame
+
+// journal is a topology's journal while it is worked on.
+type journal struct {
+	topology string
+	entries  map[state.ID]wire.Entry
+}
+
+// hold notes what steps are about to set. What was there when an item was
+// first touched stays, however often the item changes after.
+func (j *journal) hold(steps []wire.Step) (changed bool) {
+	for _, s := range steps {
+		// A loaded module is never unloaded: there is nothing to put back.
+		if s.Restore || s.Change.ID().Kind == state.KindModule {
+			continue
+		}
+		e := wire.Entry{Before: state.Tagged{Item: s.Change.Before}, After: state.Tagged{Item: s.Change.After}, Role: s.Role, Reason: s.Reason}
+		if old, ok := j.entries[e.ID()]; ok {
+			e.Before = old.Before
+		}
+		j.entries[e.ID()] = e
+		changed = true
+	}
+	return changed
+}
+
+// release forgets what steps have put back.
+func (j *journal) release(done []wire.Step) (changed bool) {
+	for _, s := range done {
+		if s.Restore {
+			changed = j.forget(s.Change.ID()) || changed
+		}
+	}
+	return changed
+}
+
+// adopt notes an item that was found exactly as wanted: putting it back means
+// leaving it.
+func (j *journal) adopt(e wire.Entry) (changed bool) {
+	if _, ok := j.entries[e.ID()]; ok {
+		return false
+	}
+	j.entries[e.ID()] = e
+	return true
+}
+
+func (j *journal) forget(id state.ID) (changed bool) {
+	_, ok := j.entries[id]
+	delete(j.entries, id)
+	return ok
+}
+
+// file is the journal as it is kept.
+func (j *journal) file() wire.Journal {
+	out := wire.Journal{FormatVersion: wire.JournalVersion, Topology: j.topology}
+	for _, id := range slices.SortedFunc(maps.Keys(j.entries), state.Compare) {
+		out.Entries = append(out.Entries, j.entries[id])
+	}
+	return out
+}
+
+func journalFile(dir, topology string) (string, error) {
+	if topology == "" || topology[0] == '.' || strings.ContainsAny(topology, "/\x00") {
+		return "", errNoTopology
+	}
+	return filepath.Join(dir, topology+journalSuffix), nil
+}
+
+// readJournal reads one topology's journal; an empty one where there is none.
+func readJournal(dir, topology string) (*journal, error) {
+	file, err := journalFile(dir, topology)
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{topology: topology, entries: map[state.ID]wire.Entry{}}
+	kept, err := parseJournal(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return j, nil
+	}
+	if err == nil && kept.Topology != topology {
+		err = fmt.Errorf("is of topology %q", kept.Topology)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journal %s: %w", file, err)
+	}
+	for _, e := range kept.Entries {
+		j.entries[e.ID()] = e
+	}
+	return j, nil
+}
+
+func parseJournal(file string) (j wire.Journal, err error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return j, err
+	}
+	if info.Size() > maxJournal {
+		return j, fmt.Errorf("%d bytes is over the limit of %d", info.Size(), maxJournal)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return j, err
+	}
+	if err := json.Unmarshal(text, &j); err != nil {
+		return j, err
+	}
+	if j.FormatVersion != wire.JournalVersion {
+		return j, fmt.Errorf("format_version %q was written by another lvsform; this one knows %q", j.FormatVersion, wire.JournalVersion)
+	}
+	for _, e := range j.Entries {
+		if e.After.Item == nil || e.Before.Item != nil && state.IDOf(e.Before.Item) != e.ID() {
+			return j, errors.New("an entry names no item, or two")
+		}
+	}
+	return j, nil
+}
+
+// readJournals reads every topology's journal on this host.
+func readJournals(dir string) ([]wire.Journal, error) {
+	files, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journals: %w", err)
+	}
+	var out []wire.Journal
+	for _, f := range files {
+		topology, ok := strings.CutSuffix(f.Name(), journalSuffix)
+		if !ok || !f.Type().IsRegular() || strings.HasPrefix(topology, ".") {
+			continue
+		}
+		j, err := readJournal(dir, topology)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, j.file())
+	}
+	return out, nil
+}
+
+// writeJournal replaces a journal: after a crash there is the old one or the
+// new one, whole.
+func writeJournal(dir string, j *journal) error {
+	file, err := journalFile(dir, j.topology)
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(j.file(), "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := replaceFile(file, append(text, '\n')); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+func replaceFile(file string, text []byte) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".journal-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(tmp.Name())
+		}
+	}()
+	_, err = tmp.Write(text)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(tmp.Name(), file); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(file))
+}
+
+// syncDir makes a rename or removal in the folder outlast a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// removeJournal removes a journal that holds nothing any more.
+func removeJournal(dir, topology string) error {
+	file, err := journalFile(dir, topology)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+// leave removes everything lvsform keeps on the host, the agent included, once
+// no topology holds anything: the host is as it was before lvsform came.
+func leave(dir string) error {
+	left, err := readJournals(dir)
+	if err != nil || len(left) != 0 {
+		return err
+	}
+	return os.RemoveAll(dir)
+}

@@ -1,0 +1,70 @@
+package wire
+
+import (
+	"time"
+
+	"github.com/lvsform/lvsform/state"
+)
+
+// The methods that change a host.
+const (
+	// MethodApply carries out steps in their order, keeping the journal.
+	// Request ApplyRequest, answer ApplyResult.
+	MethodApply Method = "apply"
+	// MethodDrain gives destinations weight 0 and waits until they hold no
+	// active connection. Request DrainRequest, answer DrainResult.
+	MethodDrain Method = "drain"
+	// MethodSettle records what a plan found already in place, forgets what
+	// is no longer held, and removes a journal that holds nothing.
+	// Request SettleRequest, answer Nothing.
+	MethodSettle Method = "settle"
+)
+
+// Nothing is an answer that says only that it was done.
+type Nothing struct{}
+
+// Step is one change with what the journal keeps of it.
+type Step struct {
+	Change state.Change `json:"change"`
+	Role   string       `json:"role"`   // for which role of the host it is made
+	Reason string       `json:"reason"` // why, in a few words
+	// Restore says that the change puts back what was there before lvsform
+	// came: the journal lets go of the item.
+	Restore bool `json:"restore,omitempty"`
+}
+
+// ApplyRequest is a plan's work on one host in one wave.
+type ApplyRequest struct {
+	Topology string `json:"topology"`
+	Steps    []Step `json:"steps"`
+}
+
+// ApplyResult tells how far the agent came. The journal holds every step that
+// was begun.
+type ApplyResult struct {
+	Done   int    `json:"done"`             // steps carried out, from the first
+	Failed string `json:"failed,omitempty"` // why the step after those failed
+	// Stale lists items that were not as the plan says, seen before the first
+	// step; then nothing was done.
+	Stale []string `json:"stale,omitempty"`
+}
+
+// DrainRequest names destinations that are about to go.
+type DrainRequest struct {
+	Destinations []state.Destination `json:"destinations"`
+	Limit        time.Duration       `json:"limit"` // nanoseconds; 0 does not wait
+}
+
+// DrainResult tells what is left.
+type DrainResult struct {
+	Active uint64 `json:"active"` // connections still open when the limit passed
+}
+
+// SettleRequest ends a run on one host.
+type SettleRequest struct {
+	Topology string     `json:"topology"`
+	Adopt    []Entry    `json:"adopt,omitempty"`
+	Forget   []state.ID `json:"forget,omitempty"`
+	// Leave removes lvsform from the host when no topology holds anything there.
+	Leave bool `json:"leave,omitempty"`
+}

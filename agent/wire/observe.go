@@ -1,0 +1,23 @@
+package wire
+
+import "github.com/lvsform/lvsform/state"
+
+// MethodObserve reads the host's live state; it changes nothing, not even the
+// set of loaded modules. Request ObserveRequest, answer Observed.
+const MethodObserve Method = "observe"
+
+// ObserveRequest says what to look at. Devices, addresses, virtual services
+// and destinations are always read whole; modules and settings only when named.
+type ObserveRequest struct {
+	Topology string     `json:"topology"` // whose journal to bring along
+	Asked    []state.ID `json:"asked,omitempty"`
+}
+
+// Observed is the host's live state and what lvsform knows of it.
+type Observed struct {
+	State   state.Host      `json:"state"`
+	Missing []state.Missing `json:"missing,omitempty"`
+	Journal Journal         `json:"journal"` // empty where there is none yet
+	// Others holds what other topologies' journals claim on this host.
+	Others []state.ID `json:"others,omitempty"`
+}

@@ -1,0 +1,77 @@
+package kernel
+
+import (
+	"errors"
+	"net"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/lvsform/lvsform/state"
+)
+
+// dumpTries is how often a listing is taken again when the kernel says that it
+// changed while being read.
+const dumpTries = 5
+
+// dump lists something through rtnetlink. The library returns what it has
+// together with ErrDumpInterrupted when the list changed under it.
+func dump[T any](list func() ([]T, error)) ([]T, error) {
+	var (
+		out []T
+		err error
+	)
+	for range dumpTries {
+		if out, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return out, err
+}
+
+func (k *Kernel) observeLinks(host state.Host) error {
+	links, err := dump(k.route.LinkList)
+	for _, l := range links {
+		a := l.Attrs()
+		host.Put(state.Link{
+			Name: a.Name,
+			MAC:  linkMAC(a.HardwareAddr),
+			MTU:  a.MTU,
+			Up:   a.Flags&net.FlagUp != 0,
+		})
+	}
+	return err
+}
+
+// linkMAC leaves out the addresses of devices that have none: the loopback's
+// zeros, and a tunnel's IP address in the hardware address's place.
+func linkMAC(a net.HardwareAddr) string {
+	if len(a) != 6 || a.String() == "00:00:00:00:00:00" {
+		return ""
+	}
+	return a.String()
+}
+
+func (k *Kernel) doLink(c state.Change) error {
+	before, _ := c.Before.(state.Link)
+	after, ok := c.After.(state.Link)
+	if !ok || c.Op() != state.Modify || before.MAC != after.MAC {
+		return errUnsupported
+	}
+	link, err := k.route.LinkByName(after.Name)
+	if err != nil {
+		return err
+	}
+	if before.MTU != after.MTU {
+		if err := k.route.LinkSetMTU(link, after.MTU); err != nil {
+			return err
+		}
+	}
+	switch {
+	case after.Up && !before.Up:
+		return k.route.LinkSetUp(link)
+	case before.Up && !after.Up:
+		return k.route.LinkSetDown(link)
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,112 @@
+package kernel
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lvsform/lvsform/state"
+)
+
+// modprobeLimit bounds one modprobe run: a few dependencies from a slow disk.
+const modprobeLimit = 30 * time.Second
+
+// observeModule reports a module that is loaded or built in. Why is set when
+// it is neither and modprobe would not find it.
+func observeModule(name string) (item state.Item, why string, err error) {
+	if err := checkModuleName(name); err != nil {
+		return nil, "", err
+	}
+	// Built-in modules appear here only if they have parameters, hence the
+	// second look at modules.builtin.
+	if _, err := os.Stat(filepath.Join("/sys/module", name)); err == nil {
+		return state.Module{Name: name}, "", nil
+	}
+	dir, err := moduleDir()
+	if err != nil {
+		return nil, "", err
+	}
+	if found, err := listsModule(filepath.Join(dir, "modules.builtin"), name); err == nil && found {
+		return state.Module{Name: name}, "", nil
+	}
+	found, err := listsModule(filepath.Join(dir, "modules.dep"), name)
+	switch {
+	case err != nil:
+		return nil, fmt.Sprintf("not loaded, and the modules of this kernel cannot be listed: %v", err), nil
+	case !found:
+		return nil, "not loaded, and not among the modules in " + dir, nil
+	}
+	return nil, "", nil
+}
+
+func moduleDir() (string, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "", fmt.Errorf("uname: %w", err)
+	}
+	return filepath.Join("/lib/modules", unix.ByteSliceToString(u.Release[:])), nil
+}
+
+// listsModule looks for a module in modules.dep or modules.builtin: a path a
+// line, ending in .ko or .ko.xz and the like, before a colon where there is one.
+func listsModule(file, name string) (bool, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20) // one module may depend on very many
+	for lines.Scan() {
+		path, _, _ := strings.Cut(lines.Text(), ":")
+		base, _, _ := strings.Cut(filepath.Base(path), ".ko")
+		if strings.ReplaceAll(base, "-", "_") == name {
+			return true, nil
+		}
+	}
+	return false, lines.Err()
+}
+
+func checkModuleName(name string) error {
+	for _, c := range name {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return fmt.Errorf("%q is not a module name", name)
+		}
+	}
+	if name == "" {
+		return fmt.Errorf("empty module name")
+	}
+	return nil
+}
+
+func doModule(ctx context.Context, c state.Change) error {
+	m, ok := c.After.(state.Module)
+	if !ok || c.Op() != state.Add {
+		return fmt.Errorf("modules are never unloaded: %w", errUnsupported)
+	}
+	if err := checkModuleName(m.Name); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, modprobeLimit)
+	defer cancel()
+	path, err := exec.LookPath("modprobe")
+	if err != nil {
+		// A non-login shell's PATH may lack the sbin folders.
+		path = "/sbin/modprobe"
+	}
+	out, err := exec.CommandContext(ctx, path, "--", m.Name).CombinedOutput()
+	if err != nil {
+		if text := strings.TrimSpace(string(out)); text != "" {
+			return fmt.Errorf("%w: %s", err, text)
+		}
+		return err
+	}
+	return nil
+}
