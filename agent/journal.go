@@ -57,8 +57,11 @@ func (j *journal) release(done []wire.Step) (changed bool) {
 // adopt notes an item that was found exactly as wanted: putting it back means
 // leaving it.
 func (j *journal) adopt(e wire.Entry) (changed bool) {
-	if _, ok := j.entries[e.ID()]; ok {
-		return false
+	if old, ok := j.entries[e.ID()]; ok {
+		if old.After == e.After {
+			return false
+		}
+		e.Before = old.Before // set by hand to what the inventory now says
 	}
 	j.entries[e.ID()] = e
 	return true

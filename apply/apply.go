@@ -1,0 +1,253 @@
+// Package apply carries a plan out on the hosts, wave by wave, and gathers the
+// live state a plan is made from.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
+	"github.com/lvsform/lvsform/plan"
+	"github.com/lvsform/lvsform/state"
+)
+
+// Hosts are the hosts' agents by name. A host that could not be reached has an
+// Unreachable in its place.
+type Hosts map[string]wire.Caller
+
+// Unreachable answers every call with the error that kept a host from being
+// reached.
+type Unreachable struct{ Err error }
+
+// Call implements wire.Caller.
+func (u Unreachable) Call(context.Context, wire.Method, any, any) error { return u.Err }
+
+// Options of a run.
+type Options struct {
+	// Drain is how long a destination that is about to be removed may keep
+	// its connections; 0 does not wait.
+	Drain time.Duration
+	// Limit bounds every single answer of a host, beyond draining; 0 is two minutes.
+	Limit time.Duration
+	// Progress, where set, is told what happens, a short line at a time.
+	Progress func(string)
+}
+
+func (o Options) say(format string, args ...any) {
+	if o.Progress != nil {
+		o.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+func (o Options) limit() time.Duration {
+	if o.Limit == 0 {
+		return 2 * time.Minute
+	}
+	return o.Limit
+}
+
+// Observe asks every host of the inventory for its live state. What goes wrong
+// with a host is that host's observation.
+func Observe(ctx context.Context, inv *inventory.Inventory, desired modes.Desired, hosts Hosts, opts Options) map[string]plan.Observation {
+	results := make([]plan.Observation, len(inv.Hosts))
+	var g errgroup.Group
+	for i, h := range inv.Hosts {
+		g.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, opts.limit())
+			defer cancel()
+			req := wire.ObserveRequest{Topology: inv.Name, Asked: plan.Asked(desired[h.Name])}
+			results[i].Err = hosts[h.Name].Call(ctx, wire.MethodObserve, req, &results[i].Observed)
+			return nil
+		})
+	}
+	_ = g.Wait() // errors are in the results
+	out := make(map[string]plan.Observation, len(results))
+	for i, h := range inv.Hosts {
+		out[h.Name] = results[i]
+	}
+	return out
+}
+
+// Error is a run that stopped. The hosts' journals hold what was done; making
+// the plan again and applying it goes on from there.
+type Error struct {
+	Wave    plan.Wave
+	Faults  []Fault // one for each host that failed, by host name
+	Done    int     // steps carried out on all hosts
+	Planned int
+}
+
+// Fault is what went wrong on one host.
+type Fault struct {
+	Host string
+	Err  error
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	for _, f := range e.Faults {
+		fmt.Fprintf(&b, "%s: %s: %v\n", f.Host, e.Wave, f.Err)
+	}
+	fmt.Fprintf(&b, "%d of %d steps are done and recorded; ", e.Done, e.Planned)
+	if slices.ContainsFunc(e.Faults, func(f Fault) bool { return errors.As(f.Err, new(*staleError)) }) {
+		b.WriteString("plan again, look at what is different, and apply that")
+	} else {
+		b.WriteString("when the cause is mended, the same command goes on from there")
+	}
+	return b.String()
+}
+
+// Run carries out a plan. It stops after the wave in which a host fails; no
+// host is rolled back, since everything done so far is what the plan wants.
+func Run(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
+	if p.Failed() {
+		return errors.New("the plan has hosts that failed; nothing was changed")
+	}
+	done := 0
+	for _, wave := range waves(p) {
+		opts.say("%s", wave)
+		faults, n := runWave(ctx, p, wave, hosts, opts)
+		done += n
+		if len(faults) != 0 {
+			return &Error{Wave: wave, Faults: faults, Done: done, Planned: p.Summary.Steps()}
+		}
+	}
+	return settle(ctx, p, hosts, opts)
+}
+
+// waves lists the plan's waves in order.
+func waves(p *plan.Plan) []plan.Wave {
+	var out []plan.Wave
+	for _, h := range p.Hosts {
+		for _, a := range h.Actions {
+			out = append(out, a.Wave)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// runWave carries out one wave on all its hosts at once. It returns the hosts
+// that failed and how many steps were carried out.
+func runWave(ctx context.Context, p *plan.Plan, wave plan.Wave, hosts Hosts, opts Options) ([]Fault, int) {
+	return each(p, func(h plan.Host) (int, error) {
+		steps := stepsOf(h, wave)
+		if len(steps) == 0 {
+			return 0, nil
+		}
+		if wave == plan.RemoveDestinations && opts.Drain != 0 {
+			if err := drain(ctx, h.Name, steps, hosts[h.Name], opts); err != nil {
+				return 0, err
+			}
+		}
+		ctx, cancel := context.WithTimeout(ctx, opts.limit())
+		defer cancel()
+		var res wire.ApplyResult
+		err := hosts[h.Name].Call(ctx, wire.MethodApply, wire.ApplyRequest{Topology: p.Topology, Steps: steps}, &res)
+		switch {
+		case err != nil:
+			return 0, err
+		case len(res.Stale) != 0:
+			return 0, &staleError{res.Stale}
+		case res.Failed != "":
+			return res.Done, errors.New(res.Failed)
+		}
+		return res.Done, nil
+	})
+}
+
+// staleError is a host that changed after the plan was made.
+type staleError struct{ what []string }
+
+func (e *staleError) Error() string {
+	return "changed since the plan was made: " + strings.Join(e.what, ", ")
+}
+
+// each calls f for every host at once, and adds up.
+func each(p *plan.Plan, f func(plan.Host) (int, error)) ([]Fault, int) {
+	counts, errs := make([]int, len(p.Hosts)), make([]error, len(p.Hosts))
+	var g errgroup.Group
+	for i, h := range p.Hosts {
+		g.Go(func() error {
+			counts[i], errs[i] = f(h)
+			return nil
+		})
+	}
+	_ = g.Wait() // errors are in the list
+	var faults []Fault
+	sum := 0
+	for i, h := range p.Hosts {
+		sum += counts[i]
+		if errs[i] != nil {
+			faults = append(faults, Fault{h.Name, errs[i]})
+		}
+	}
+	return faults, sum
+}
+
+func stepsOf(h plan.Host, wave plan.Wave) []wire.Step {
+	var out []wire.Step
+	for _, a := range h.Actions {
+		if a.Wave == wave {
+			out = append(out, wire.Step{Change: a.Change(), Role: string(a.Role), Reason: a.Reason, Restore: a.Restore})
+		}
+	}
+	return out
+}
+
+// drain lets the connections of destinations that are about to go come to
+// their end. The steps then expect the destinations as draining leaves them.
+func drain(ctx context.Context, name string, steps []wire.Step, host wire.Caller, opts Options) error {
+	var going []state.Destination
+	for i, s := range steps {
+		d, ok := s.Change.Before.(state.Destination)
+		if !ok || s.Change.Op() != state.Remove {
+			continue
+		}
+		going = append(going, d)
+		d.Weight = 0
+		steps[i].Change.Before = d
+	}
+	if len(going) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, opts.Drain+opts.limit())
+	defer cancel()
+	var res wire.DrainResult
+	if err := host.Call(ctx, wire.MethodDrain, wire.DrainRequest{Destinations: going, Limit: opts.Drain}, &res); err != nil {
+		return err
+	}
+	if res.Active != 0 {
+		opts.say("%s: %d connections were still open after %s", name, res.Active, opts.Drain)
+	}
+	return nil
+}
+
+// settle brings the hosts' journals up to date with what was found in place.
+func settle(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
+	faults, _ := each(p, func(h plan.Host) (int, error) {
+		if len(h.Adopt)+len(h.Forget) == 0 && !p.Destroy {
+			return 0, nil
+		}
+		ctx, cancel := context.WithTimeout(ctx, opts.limit())
+		defer cancel()
+		req := wire.SettleRequest{Topology: p.Topology, Adopt: h.Adopt, Forget: h.Forget, Leave: p.Destroy}
+		return 0, hosts[h.Name].Call(ctx, wire.MethodSettle, req, nil)
+	})
+	if len(faults) == 0 {
+		return nil
+	}
+	errs := make([]error, len(faults))
+	for i, f := range faults {
+		errs[i] = fmt.Errorf("%s: journal: %w", f.Host, f.Err)
+	}
+	return errors.Join(errs...)
+}

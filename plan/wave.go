@@ -1,0 +1,107 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/state"
+)
+
+// Wave is a step of the order across hosts: all hosts finish a wave before any
+// begins the next. New things come first, from the real servers to the VIP
+// clients use, so that nothing is sent where nobody is ready; then old things
+// go, the other way round.
+type Wave int
+
+// The waves, in order.
+const (
+	LoadModules Wave = iota + 1
+	PrepareHosts
+	PrepareServers // ARP settings before the VIP: nobody may learn of it from a real server
+	AddServerVIPs
+	PrepareDirectors
+	AddServices
+	AddDestinations
+	AddDirectorVIPs
+	RemoveDestinations // drained first
+	RemoveServices
+	RemoveDirectorVIPs
+	RestoreDirectors
+	RemoveServerVIPs
+	RestoreServers
+	RestoreHosts
+)
+
+// String is the wave in words.
+func (w Wave) String() string {
+	switch w {
+	case LoadModules:
+		return "load modules"
+	case PrepareHosts:
+		return "prepare hosts"
+	case PrepareServers:
+		return "prepare real servers"
+	case AddServerVIPs:
+		return "add VIPs to real servers"
+	case PrepareDirectors:
+		return "prepare directors"
+	case AddServices:
+		return "add virtual services"
+	case AddDestinations:
+		return "add destinations"
+	case AddDirectorVIPs:
+		return "add VIPs to directors"
+	case RemoveDestinations:
+		return "remove destinations"
+	case RemoveServices:
+		return "remove virtual services"
+	case RemoveDirectorVIPs:
+		return "remove VIPs from directors"
+	case RestoreDirectors:
+		return "restore directors"
+	case RemoveServerVIPs:
+		return "remove VIPs from real servers"
+	case RestoreServers:
+		return "restore real servers"
+	case RestoreHosts:
+		return "restore hosts"
+	default:
+		return fmt.Sprintf("wave %d", int(w))
+	}
+}
+
+// waveOf places a change. Restore: it puts back what was found.
+func waveOf(c state.Change, role inventory.Role, restore bool) Wave {
+	place := func(add, undo Wave) Wave {
+		if restore {
+			return undo
+		}
+		return add
+	}
+	switch c.ID().Kind {
+	case state.KindModule:
+		return LoadModules
+	case state.KindService:
+		return place(AddServices, RemoveServices)
+	case state.KindDestination:
+		return place(AddDestinations, RemoveDestinations)
+	case state.KindAddress:
+		switch role {
+		case inventory.RoleDirector:
+			return place(AddDirectorVIPs, RemoveDirectorVIPs)
+		case "":
+			return place(PrepareHosts, RestoreHosts)
+		default:
+			return place(AddServerVIPs, RemoveServerVIPs)
+		}
+	default:
+		switch role {
+		case inventory.RoleDirector:
+			return place(PrepareDirectors, RestoreDirectors)
+		case "":
+			return place(PrepareHosts, RestoreHosts)
+		default:
+			return place(PrepareServers, RestoreServers)
+		}
+	}
+}
