@@ -69,6 +69,8 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(
 	// one line a command, in alphabetical order
+		newSchema(),
+		newValidate(),
 	)
 	return root
 }

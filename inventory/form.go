@@ -1,0 +1,235 @@
+package inventory
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// form is a way to write a value: its description and how it is read into
+// the place it was made for.
+type form struct {
+	is     string // completes "want ..."
+	schema jsonSchema
+	object *object // of a mapping with known keys
+	parts  []form  // what a list, a mapping or a choice is made of
+
+	// read returns false when there was a mistake, which it reported.
+	read func(d *decoder, v value) bool
+}
+
+// jsonSchema is a JSON Schema as encoding/json writes it.
+type jsonSchema = map[string]any
+
+// object is a mapping with known keys.
+type object struct {
+	name   string // heads its table in the reference
+	fields []field
+	oneOf  []string          // keys of which there must be exactly one
+	hints  map[string]string // likely wrong keys -> what to do instead
+}
+
+// field is one key of an object.
+type field struct {
+	key      string
+	form     form
+	required bool
+	preset   any // the value when the key is not there, for the reference
+	doc      string
+}
+
+// and adds a check that comes after reading, also when reading found mistakes.
+func (f form) and(check func(d *decoder, v value, ok bool) bool) form {
+	read := f.read
+	f.read = func(d *decoder, v value) bool {
+		ok := read(d, v)
+		return check(d, v, ok) && ok
+	}
+	return f
+}
+
+func objectOf(o object) form {
+	required := []string{}
+	properties := jsonSchema{}
+	f := form{object: &o}
+	for _, field := range o.fields {
+		property := jsonSchema{"description": field.doc}
+		for k, v := range field.form.schema {
+			property[k] = v
+		}
+		if field.preset != nil {
+			property["default"] = field.preset
+		}
+		properties[field.key] = property
+		if field.required {
+			required = append(required, field.key)
+		}
+		f.parts = append(f.parts, field.form)
+	}
+	f.is = "a mapping"
+	if len(required) > 0 {
+		f.is += " with " + strings.Join(required, ", ")
+	}
+	f.schema = jsonSchema{
+		"type": "object", "properties": properties, "required": required, "additionalProperties": false,
+	}
+	if len(o.oneOf) > 0 {
+		var choices []jsonSchema
+		for _, key := range o.oneOf {
+			choices = append(choices, jsonSchema{"required": []string{key}})
+		}
+		f.schema["oneOf"] = choices
+	}
+	f.read = func(d *decoder, v value) bool { return o.read(d, v, f.is) }
+	return f
+}
+
+func (o *object) read(d *decoder, v value, is string) bool {
+	if v.node.ShortTag() != "!!map" {
+		return d.problem(v, "is "+kindOf(v.node), "want "+is)
+	}
+	entries, ok := d.entries(v, "key")
+	have := map[string]value{}
+	for _, e := range entries {
+		have[e.name] = e.v
+		if !slices.ContainsFunc(o.fields, func(f field) bool { return f.key == e.name }) {
+			at := Pos{v.at.File, e.key.Line, e.key.Column}
+			ok = d.report(at, e.v.path, "unknown key", o.hint(e.name))
+		}
+	}
+	for _, f := range o.fields {
+		if sub, there := have[f.key]; there {
+			ok = d.read(f.form, sub) && ok
+		} else if f.required {
+			ok = d.problem(v, fmt.Sprintf("%s is missing", f.key), "want "+f.form.is)
+		}
+	}
+	if len(o.oneOf) > 0 {
+		var there []string
+		for _, key := range o.oneOf {
+			if _, is := have[key]; is {
+				there = append(there, key)
+			}
+		}
+		switch {
+		case len(there) == 0:
+			ok = d.problem(v, strings.Join(o.oneOf, " or ")+" is missing", "want one of them")
+		case len(there) > 1:
+			ok = d.problem(v, strings.Join(there, " and ")+" exclude each other", "want one of them")
+		}
+	}
+	return ok
+}
+
+func (o *object) hint(key string) string {
+	if hint := o.hints[key]; hint != "" {
+		return hint
+	}
+	var keys []string
+	for _, f := range o.fields {
+		keys = append(keys, f.key)
+	}
+	return suggest(key, keys, "known keys")
+}
+
+// listOf reads a list of one or more items.
+func listOf[T any](is string, to *[]T, item func(to *T) form) form {
+	shape := item(new(T))
+	return form{
+		is:     is,
+		schema: jsonSchema{"type": "array", "items": shape.schema, "minItems": 1},
+		parts:  []form{shape},
+		read: func(d *decoder, v value) bool {
+			if v.node.ShortTag() != "!!seq" {
+				return d.problem(v, "is "+kindOf(v.node), "want "+is)
+			}
+			if len(v.node.Content) == 0 {
+				return d.problem(v, "the list is empty", "want "+is)
+			}
+			ok := true
+			for i := range v.node.Content {
+				var t T
+				if d.read(item(&t), d.item(v, i)) {
+					*to = append(*to, t)
+				} else {
+					ok = false
+				}
+			}
+			return ok
+		},
+	}
+}
+
+// oneOrList reads one item written as such, or a list of items.
+func oneOrList[T any](is string, to *[]T, item func(to *T) form) form {
+	list := listOf(is, to, item)
+	one := item(new(T))
+	return form{
+		is:     is,
+		schema: jsonSchema{"anyOf": []jsonSchema{one.schema, list.schema}},
+		parts:  list.parts,
+		read: func(d *decoder, v value) bool {
+			if v.node.Kind != yaml.ScalarNode {
+				return list.read(d, v)
+			}
+			var t T
+			ok := item(&t).read(d, v)
+			if ok {
+				*to = append(*to, t)
+			}
+			return ok
+		},
+	}
+}
+
+// mappingOf reads a mapping from names to items, one or more, in their order.
+func mappingOf[T any](is, noun string, names naming, to *[]T, item func(name string, to *T) form) form {
+	shape := item("", new(T))
+	return form{
+		is: is,
+		schema: jsonSchema{
+			"type": "object", "minProperties": 1,
+			"propertyNames": names.schema(), "additionalProperties": shape.schema,
+		},
+		parts: []form{shape},
+		read: func(d *decoder, v value) bool {
+			if v.node.ShortTag() != "!!map" {
+				return d.problem(v, "is "+kindOf(v.node), "want "+is)
+			}
+			entries, ok := d.entries(v, noun)
+			if len(v.node.Content) == 0 {
+				return d.problem(v, "the mapping is empty", "want "+is)
+			}
+			for _, e := range entries {
+				if what, fix := names.refuse(d, e.name); what != "" {
+					ok = d.report(Pos{v.at.File, e.key.Line, e.key.Column}, e.v.path, what, fix)
+				}
+				var t T
+				ok = d.read(item(e.name, &t), e.v) && ok
+				*to = append(*to, t) // also with mistakes: others may name it
+			}
+			return ok
+		},
+	}
+}
+
+// either reads text in one form and a mapping in the other.
+func either(is string, text, mapping form) form {
+	return form{
+		is:     is,
+		schema: jsonSchema{"anyOf": []jsonSchema{text.schema, mapping.schema}},
+		parts:  []form{text, mapping},
+		read: func(d *decoder, v value) bool {
+			switch v.node.Kind {
+			case yaml.MappingNode:
+				return mapping.read(d, v)
+			case yaml.ScalarNode:
+				return text.read(d, v)
+			default:
+				return d.problem(v, "is "+kindOf(v.node), "want "+is)
+			}
+		},
+	}
+}

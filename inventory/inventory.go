@@ -1,0 +1,63 @@
+// Package inventory reads an LVS topology from the YAML file its user writes,
+// and tells every mistake in it by line, column and YAML path.
+//
+// The document is described once, by the tables in document.go, host.go and
+// service.go. Reading, the JSON Schema and the key tables of
+// docs/inventory.md all come from them.
+package inventory
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+)
+
+// MaxSize is the longest file in bytes that is read: room for some ten
+// thousand hosts.
+const MaxSize = 1 << 20
+
+// Load reads the inventory in a file. The error is Problems when the file is
+// there and has mistakes.
+func Load(path string) (*Inventory, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()                                       //nolint:errcheck // nothing was written
+	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1)) // one more, so that Parse sees it is too long
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data)
+}
+
+// Parse reads an inventory; file is its name in messages. The error is
+// Problems: every mistake, in the order of the file.
+func Parse(file string, data []byte) (*Inventory, error) {
+	root, problems := readYAML(file, data)
+	if root == nil {
+		return nil, problems
+	}
+	d := &decoder{
+		inv:       &Inventory{File: file, positions: map[string]Pos{}},
+		problems:  problems,
+		addresses: map[netip.Addr]holder{},
+		unique:    map[string]string{},
+		aliased:   map[string]Pos{},
+	}
+	d.read(document(d.inv), value{node: root, at: Pos{file, root.Line, root.Column}})
+	if len(d.problems) > 0 {
+		return nil, d.sorted()
+	}
+	return d.inv, nil
+}
+
+// tooLong is the problem of a file over MaxSize.
+func tooLong(file string) Problems {
+	return Problems{{
+		Pos:  Pos{File: file},
+		What: fmt.Sprintf("the file is longer than %d KiB", MaxSize>>10),
+		Fix:  "use one inventory for each topology",
+	}}
+}

@@ -1,0 +1,176 @@
+package inventory
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files and the key tables of docs/inventory.md")
+
+// files returns the files that fit a pattern; there must be some.
+func files(t testing.TB, pattern string) []string {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no files %s: %v", pattern, err)
+	}
+	return names
+}
+
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	for _, file := range files(t, "testdata/bad/*.yaml") {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			inv, err := Load(file)
+			var problems Problems
+			if inv != nil || !errors.As(err, &problems) {
+				t.Fatalf("Load = %v, %v; want problems", inv, err)
+			}
+			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", err.Error()+"\n")
+		})
+	}
+}
+
+func TestValid(t *testing.T) {
+	for _, file := range files(t, "testdata/valid/*.yaml") {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			inv, err := Load(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", dump(inv))
+		})
+	}
+}
+
+// dump writes an inventory as text, each thing with its place in the file.
+func dump(inv *Inventory) string {
+	var b strings.Builder
+	line := func(path, format string, args ...any) {
+		at := inv.At(path)
+		fmt.Fprintf(&b, "%3d:%-3d %s: %s\n", at.Line, at.Column, path, fmt.Sprintf(format, args...))
+	}
+	line("name", "%q version %d", inv.Name, inv.Version)
+	for _, n := range inv.Networks {
+		line("networks."+n.Name, "%v", n.Prefixes)
+	}
+	for _, h := range inv.Hosts {
+		line(h.Path, "%v gateways %v manage %v serve %v", h.Roles, h.Gateways, h.ManageAddresses, h.Serve.HTTP)
+		line(h.Path+".ssh", "%+v", h.SSH)
+		for _, n := range h.NICs {
+			line(h.Path+".nics."+n.Name, "%s %v", n.Network.Name, n.Addresses)
+		}
+	}
+	for _, s := range inv.Services {
+		line(s.Path, "%s %s %s port %d %s %s", s.Name, s.Protocol, s.VIP, s.Port, s.Mode, s.Scheduler)
+		line(s.Path+".port", "%d", s.Port)
+		for i, d := range s.Directors {
+			line(fmt.Sprintf("%s.directors[%d]", s.Path, i), "%s", d.Name)
+		}
+		for _, r := range s.RealServers {
+			line(r.Path, "%s port %d weight %d", r.Host.Name, r.Port, r.Weight)
+		}
+	}
+	return b.String()
+}
+
+func TestLoadRefusesLongFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "long.yaml")
+	if err := os.WriteFile(file, make([]byte, 10<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(file)
+	want := file + ": the file is longer than 1024 KiB; use one inventory for each topology"
+	if err == nil || err.Error() != want {
+		t.Errorf("Load = %v, want %s", err, want)
+	}
+}
+
+func TestLoadWithoutFile(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "none.yaml"))
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Load = %v, want that there is no such file", err)
+	}
+}
+
+// A file as long as is allowed, full of aliases or of mistakes, is answered.
+func TestLongest(t *testing.T) {
+	fill := func(head, row string) string {
+		return head + strings.Repeat(row, (MaxSize-len(head))/len(row))
+	}
+	tests := map[string]string{
+		"lists":    strings.Repeat("[", MaxSize),
+		"aliases":  fill("a: &a [1, 2, 3, 4, 5, 6, 7, 8]\nb:\n", "- *a\n"),
+		"merges":   fill("a: &a {b: 1}\nc:\n", "- {<<: [*a, *a]}\n"),
+		"mistakes": fill("version: 1\nservices:\n", "- {vip: x, real_servers: [a, b]}\n"),
+		"syntax":   fill("version: 1\n b: 2\n", "a: 1\n"),
+		"quote":    fill("version: \"1\nname:", " x\n"),
+	}
+	for name, text := range tests {
+		t.Run(name, func(t *testing.T) {
+			if inv, err := Parse("long.yaml", []byte(text)); err == nil {
+				t.Errorf("Parse = %v, want problems", inv)
+			}
+		})
+	}
+}
+
+func TestAtFallsBackToParent(t *testing.T) {
+	inv, err := Load("testdata/valid/minimal.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]string{
+		"hosts.client.nics.eth0.address":  "5:63",
+		"hosts.client.nics.eth0":          "5:33",
+		"hosts.client.gateway":            "5:3",
+		"hosts.client.nics.eth0.other[3]": "5:33",
+		"services[0].vip":                 "1:1",
+	}
+	for path, want := range tests {
+		at := inv.At(path)
+		if got := fmt.Sprintf("%d:%d", at.Line, at.Column); got != want {
+			t.Errorf("At(%q) = %s, want %s", path, got, want)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"scheduler", "directors", "real_servers", "rr", "wrr"}
+	tests := map[string]string{
+		"shedular":     "scheduler",
+		"director":     "directors",
+		"realservers":  "real_servers",
+		"Real-Servers": "real_servers",
+		"rrr":          "rr",
+		"zebra":        "",
+		"":             "",
+	}
+	for word, want := range tests {
+		if got := nearest(word, known); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}

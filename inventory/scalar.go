@@ -1,0 +1,282 @@
+package inventory
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// textOf reads text and passes it to set, which returns what is wrong with it
+// and what would be right, or nothing.
+func textOf(is string, schema jsonSchema, set func(d *decoder, v value, text string) (what, fix string)) form {
+	all := jsonSchema{"type": "string"}
+	for k, v := range schema {
+		all[k] = v
+	}
+	return form{
+		is: is, schema: all,
+		read: func(d *decoder, v value) bool {
+			switch v.node.ShortTag() {
+			case "!!str", "!!timestamp":
+			case "!!int", "!!float", "!!bool":
+				return d.problem(v, fmt.Sprintf("is %s, want text", kindOf(v.node)), fmt.Sprintf("quote it: %q", v.node.Value))
+			default:
+				return d.problem(v, "is "+kindOf(v.node), "want "+is)
+			}
+			if what, fix := set(d, v, v.node.Value); what != "" {
+				return d.problem(v, what, fix)
+			}
+			return true
+		},
+	}
+}
+
+// naming is what makes text a name.
+type naming struct {
+	is      string
+	pattern string   // in the common part of RE2 and ECMA-262
+	not     []string // names that are taken
+}
+
+func (n naming) schema() jsonSchema {
+	s := jsonSchema{"pattern": n.pattern}
+	if len(n.not) > 0 {
+		s["not"] = jsonSchema{"enum": n.not}
+	}
+	return s
+}
+
+func (n naming) refuse(d *decoder, name string) (what, fix string) {
+	if slices.Contains(n.not, name) || !d.matches(n.pattern, name) {
+		return fmt.Sprintf("%q cannot be used here", name), "want " + n.is
+	}
+	return "", ""
+}
+
+// plainName is a name that can be part of a file's name.
+func plainName() naming {
+	return naming{
+		is:      "a name of letters, digits, . _ and -, at most 64, the first a letter or digit",
+		pattern: `^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`,
+	}
+}
+
+// hostName is one label of RFC 1123, 2.1.
+func hostName() naming {
+	return naming{
+		is:      "a host name of one label: letters, digits and inner hyphens, at most 63",
+		pattern: `^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`,
+	}
+}
+
+// interfaceName is what the kernel takes for a device (dev_valid_name: shorter
+// than IFNAMSIZ, no slash, colon or space), less what means something else to
+// it: %d, the loopback device, and the folders all and default of
+// /proc/sys/net/ipv4/conf.
+func interfaceName() naming {
+	return naming{
+		is:      "an interface name: at most 15 visible ASCII characters without / : %, and not lo",
+		pattern: `^[!-$&-.0-9;-~]{1,15}$`,
+		not:     []string{".", "..", "lo", "all", "default"},
+	}
+}
+
+// word is text without spaces, such as a user or a host name to connect to.
+func word() naming {
+	return naming{is: "text without spaces, and no - in front", pattern: `^[^\s-]\S{0,254}$`}
+}
+
+func nameOf(n naming, to *string) form {
+	return textOf(n.is, n.schema(), func(d *decoder, _ value, text string) (what, fix string) {
+		*to = text
+		return n.refuse(d, text)
+	})
+}
+
+// lineOf reads one line of text.
+func lineOf(is string, to *string) form {
+	const pattern = `^[^\r\n]+$`
+	return textOf(is, jsonSchema{"pattern": pattern}, func(d *decoder, _ value, text string) (what, fix string) {
+		*to = text
+		if !d.matches(pattern, text) {
+			return fmt.Sprintf("%q is not one line of text", text), "want " + is
+		}
+		return "", ""
+	})
+}
+
+// choiceOf reads one of the known words.
+func choiceOf[T ~string](noun string, known []T, to *T) form {
+	words := make([]string, len(known))
+	for i, k := range known {
+		words[i] = string(k)
+	}
+	is := "one of " + strings.Join(words, ", ")
+	if len(words) == 1 {
+		is = words[0]
+	}
+	return textOf(is, jsonSchema{"enum": words}, func(_ *decoder, _ value, text string) (what, fix string) {
+		if !slices.Contains(words, text) {
+			return fmt.Sprintf("unknown %s %q", noun, text), suggest(text, words, "known")
+		}
+		*to = T(text)
+		return "", ""
+	})
+}
+
+// numberOf reads a whole number in decimal. YAML 1.1 takes 010 for 8 and YAML
+// 1.2 for 10, so leading zeros are refused.
+func numberOf[T uint16 | uint32 | int](is string, from, last int64, to *T) form {
+	return form{
+		is:     is,
+		schema: jsonSchema{"type": "integer", "minimum": from, "maximum": last},
+		read: func(d *decoder, v value) bool {
+			text := v.node.Value
+			digits := strings.TrimPrefix(text, "-")
+			decimal := digits != "" && strings.Trim(digits, "0123456789") == ""
+			tag := v.node.ShortTag()
+			switch {
+			case tag == "!!str" && decimal:
+				return d.problem(v, "is "+kindOf(v.node)+", want a number", "write "+text+" without quotes")
+			case v.node.Kind != yaml.ScalarNode || tag != "!!int" && tag != "!!float":
+				return d.problem(v, "is "+kindOf(v.node), "want "+is)
+			case !decimal:
+				return d.problem(v, text+" is not a whole number in decimal", "want "+is)
+			case digits != "0" && digits[0] == '0':
+				plain := strings.TrimLeft(digits, "0")
+				return d.problem(v, text+" has a leading zero, which means octal to some", "write "+plain)
+			}
+			n, err := strconv.ParseInt(text, 10, 64)
+			if err != nil || n < from || n > last {
+				return d.problem(v, text+" is out of range", "want "+is)
+			}
+			*to = T(n)
+			return true
+		},
+	}
+}
+
+func portOf(to *uint16) form {
+	return numberOf("a port, 1 to 65535", 1, math.MaxUint16, to)
+}
+
+func flagOf(to *bool) form {
+	return form{
+		is:     "true or false",
+		schema: jsonSchema{"type": "boolean"},
+		read: func(d *decoder, v value) bool {
+			if v.node.ShortTag() != "!!bool" {
+				return d.problem(v, "is "+kindOf(v.node), "want true or false")
+			}
+			*to = strings.EqualFold(v.node.Value, "true")
+			return true
+		},
+	}
+}
+
+func addressOf(to *netip.Addr) form {
+	schema := jsonSchema{"anyOf": []jsonSchema{{"format": "ipv4"}, {"format": "ipv6"}}}
+	return textOf("an IPv4 or IPv6 address", schema, func(_ *decoder, _ value, text string) (what, fix string) {
+		a, what, fix := parseAddress(text)
+		if what == "" {
+			*to = a
+		}
+		return what, fix
+	})
+}
+
+func parseAddress(text string) (a netip.Addr, what, fix string) {
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		fix = "want one such as 192.0.2.7 or 2001:db8::7"
+		if p, err := netip.ParsePrefix(text); err == nil {
+			fix = "write " + p.Addr().String()
+		}
+		return a, fmt.Sprintf("%q is not an address%s", text, parseReason(err)), fix
+	}
+	what, fix = refuseAddress(a)
+	return a, what, fix
+}
+
+// parseReason is what netip says about text beyond that it cannot parse it.
+func parseReason(err error) string {
+	_, reason, _ := strings.Cut(err.Error(), "): ")
+	if reason == "" || strings.HasPrefix(reason, "unable to parse") || strings.HasPrefix(reason, "unexpected character") {
+		return ""
+	}
+	return ": " + reason
+}
+
+// refuseAddress says why no host or service can have an address.
+func refuseAddress(a netip.Addr) (what, fix string) {
+	kind := ""
+	switch {
+	case a.Is4In6():
+		return fmt.Sprintf("%s is IPv4 written as IPv6", a), "write " + a.Unmap().String()
+	case a.Zone() != "" || a.Is6() && a.IsLinkLocalUnicast():
+		return fmt.Sprintf("%s is link-local: it means something on one link only", a), "want a global or unique local address"
+	case a.IsUnspecified():
+		kind = "the unspecified address"
+	case a.IsMulticast():
+		kind = "a multicast address"
+	case a.IsLoopback():
+		kind = "a loopback address"
+	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		kind = "the broadcast address"
+	default:
+		return "", ""
+	}
+	return fmt.Sprintf("%s is %s", a, kind), "want a unicast address"
+}
+
+// refuseEdge says why a host of the network cannot have an address of it.
+func refuseEdge(a netip.Addr, network netip.Prefix) (what, fix string) {
+	// RFC 3021: a /31 has two hosts and neither of these addresses.
+	if !a.Is4() || network.Bits() >= 31 {
+		return "", ""
+	}
+	broadcast := network.Addr().As4()
+	for bit := network.Bits(); bit < 32; bit++ {
+		broadcast[bit/8] |= 0x80 >> (bit % 8)
+	}
+	switch a {
+	case network.Addr():
+		return fmt.Sprintf("%s is the network address of %s", a, network), "want a host address"
+	case netip.AddrFrom4(broadcast):
+		return fmt.Sprintf("%s is the broadcast address of %s", a, network), "want a host address"
+	default:
+		return "", ""
+	}
+}
+
+func prefixOf(to *netip.Prefix) form {
+	schema := jsonSchema{"pattern": `^[0-9A-Fa-f:.]+/[0-9]{1,3}$`}
+	return textOf("a network such as 192.0.2.0/24 or 2001:db8::/64", schema, func(_ *decoder, _ value, text string) (what, fix string) {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			fix := "want one such as 192.0.2.0/24 or 2001:db8::/64"
+			if a, err := netip.ParseAddr(text); err == nil && a.Is4() {
+				fix = "write it with its length, such as " + text + "/24"
+			} else if err == nil {
+				fix = "write it with its length, such as " + text + "/64"
+			}
+			return fmt.Sprintf("%q is not a network%s", text, parseReason(err)), fix
+		}
+		if p.Bits() == 0 {
+			return fmt.Sprintf("%s is every address", p), "want the prefix of one network"
+		}
+		if p != p.Masked() {
+			return fmt.Sprintf("%s has bits set beyond its length", p), "write " + p.Masked().String()
+		}
+		if what, fix := refuseAddress(p.Addr()); what != "" {
+			return what, fix
+		}
+		*to = p
+		return "", ""
+	})
+}

@@ -1,0 +1,208 @@
+package inventory
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"gopkg.in/yaml.v3"
+)
+
+func addrs() cmp.Option {
+	return cmp.Options{
+		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	}
+}
+
+// validator checks YAML text against the schema as an editor does.
+func validator(t *testing.T) func(text []byte) error {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	if err := compiler.AddResource("inventory.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile("inventory.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(text []byte) error {
+		var value any
+		if err := yaml.Unmarshal(text, &value); err != nil {
+			t.Fatal(err)
+		}
+		return schema.Validate(value)
+	}
+}
+
+// examples returns every inventory under examples/.
+func examples(t *testing.T) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir("../examples", func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Base(path) == "lvsform.yaml" {
+			out = append(out, path)
+		}
+		return err
+	})
+	if err != nil || len(out) == 0 {
+		t.Fatalf("%d examples, %v", len(out), err)
+	}
+	return out
+}
+
+func TestSchemaTakesWhatIsValid(t *testing.T) {
+	validate := validator(t)
+	for _, file := range append(examples(t), files(t, "testdata/valid/*.yaml")...) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Parse(file, text); err != nil {
+			t.Error(err)
+		}
+		if err := validate(text); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+// One change to a valid inventory each; the schema and Parse refuse all of them.
+func TestSchemaRefuses(t *testing.T) {
+	const valid = `
+version: 1
+name: web
+networks: {lan: 192.0.2.0/24}
+ssh: {port: 22}
+hosts:
+  lb: {role: director, nics: {eth0: {network: lan, address: 192.0.2.1}}}
+  web1: {role: real-server, nics: {eth0: {network: lan, address: 192.0.2.2}}, serve: {http: 80}}
+services:
+  - {vip: 192.0.2.30, port: 80, protocol: tcp, mode: dr, scheduler: rr, directors: [lb], real_servers: [{host: web1, weight: 2}]}
+`
+	validate := validator(t)
+	if err := validate([]byte(valid)); err != nil {
+		t.Fatal(err)
+	}
+	changes := [][2]string{
+		{"version: 1", "version: 2"},
+		{"version: 1", `version: "1"`},
+		{"name: web\n", ""},
+		{"name: web\n", "name: a/b\n"},
+		{"name: web\n", "name: web\nzebra: 1\n"},
+		{"lan: 192.0.2.0/24", "lan: 192.0.2.0"},
+		{"lan: 192.0.2.0/24", "lan: []"},
+		{"{port: 22}", "{address: 192.0.2.1}"},
+		{"{port: 22}", `{port: "22"}`},
+		{"{port: 22}", "{sudo: 1}"},
+		{"{port: 22}", "{user: a b}"},
+		{"role: director", "role: directer"},
+		{"role: director", "role: []"},
+		{"web1: {", "web_1: {"},
+		{"eth0: {network: lan, address: 192.0.2.1}", "lo: {network: lan, address: 192.0.2.1}"},
+		{"eth0: {network: lan, address: 192.0.2.1}", "eth/0: {network: lan, address: 192.0.2.1}"},
+		{"network: lan, address: 192.0.2.1}", "network: lan}"},
+		{"network: lan, address: 192.0.2.1}", "network: lan, address: 192.0.2.1, addresses: [192.0.2.3]}"},
+		{"network: lan, address: 192.0.2.1}", "network: lan, address: lb}"},
+		{"{http: 80}", "{http: 65536}"},
+		{"vip: 192.0.2.30", "vip: 192.0.2.300"},
+		{"port: 80,", "port: 0,"},
+		{"protocol: tcp", "protocol: icmp"},
+		{"mode: dr", "mode: direct"},
+		{"mode: dr, ", ""},
+		{"scheduler: rr", "scheduler: random"},
+		{"[lb]", "[]"},
+		{"[lb]", "lb"},
+		{"weight: 2", "weight: 65536"},
+		{"host: web1, weight: 2", "weight: 2"},
+	}
+	for _, c := range changes {
+		text := strings.Replace(valid, c[0], c[1], 1)
+		if text == valid {
+			t.Errorf("%q is not in the valid inventory", c[0])
+		}
+		if validate([]byte(text)) == nil {
+			t.Errorf("the schema takes %q for %q", c[1], c[0])
+		}
+		if _, err := Parse("a.yaml", []byte(text)); err == nil {
+			t.Errorf("Parse takes %q for %q", c[1], c[0])
+		}
+	}
+}
+
+// docs/inventory.md has a table for every object, from the same description
+// as the schema. -update writes the tables.
+func TestReferenceTables(t *testing.T) {
+	const file = "../docs/inventory.md"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(text)
+	for _, o := range objects(document(&Inventory{})) {
+		begin := fmt.Sprintf("<!-- keys: %s -->\n", o.name)
+		before, rest, found := strings.Cut(page, begin)
+		have, after, ended := strings.Cut(rest, "<!-- end -->")
+		if !found || !ended {
+			t.Errorf("%s has no table %q", file, begin)
+			continue
+		}
+		want := table(o)
+		if *update {
+			page = before + begin + want + "<!-- end -->" + after
+		} else if diff := cmp.Diff(want, have); diff != "" {
+			t.Errorf("%s, %s (-want +have):\n%s", file, o.name, diff)
+		}
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// objects returns the objects in a form, each once, from the outside in.
+func objects(f form) []*object {
+	var out []*object
+	seen := map[string]bool{}
+	var walk func(f form)
+	walk = func(f form) {
+		if f.object != nil && !seen[f.object.name] {
+			seen[f.object.name] = true
+			out = append(out, f.object)
+		}
+		for _, part := range f.parts {
+			walk(part)
+		}
+	}
+	walk(f)
+	return out
+}
+
+func table(o *object) string {
+	var b strings.Builder
+	b.WriteString("| key | value | default | |\n|---|---|---|---|\n")
+	for _, f := range o.fields {
+		preset := ""
+		switch {
+		case f.required:
+			preset = "required"
+		case f.preset != nil:
+			preset = fmt.Sprintf("`%v`", f.preset)
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.key, f.form.is, preset, f.doc)
+	}
+	return b.String()
+}
