@@ -70,7 +70,7 @@ func addressFacts(n *inventory.NIC, host state.Host) []string {
 	var out []string
 	for _, want := range n.Addresses {
 		if !has[want] {
-			out = append(out, fmt.Sprintf("nic %s: has not the address %s the inventory gives it (it has %s); correct the inventory, or let lvsform set it with manage_addresses: true",
+			out = append(out, fmt.Sprintf("nic %s: does not have %s, which the inventory gives it (it has %s); correct the inventory, or let lvsform set it with manage_addresses: true",
 				n.Name, want, strings.Join(there, ", ")))
 		}
 	}

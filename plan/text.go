@@ -10,7 +10,6 @@ import (
 // JSON form and says nothing that is not in it.
 func (p *Plan) WriteText(w io.Writer) error {
 	var b strings.Builder
-	kinds, names := p.widths()
 	for _, h := range p.Hosts {
 		if len(h.Actions)+len(h.Errors)+len(h.NotManaged) == 0 {
 			continue
@@ -19,8 +18,9 @@ func (p *Plan) WriteText(w io.Writer) error {
 		for _, e := range h.Errors {
 			fmt.Fprintf(&b, "  ! %s\n", strings.ReplaceAll(e, "\n", "\n    "))
 		}
+		kind, key, values := h.widths()
 		for _, a := range h.Actions {
-			line := fmt.Sprintf("  %s %-*s  %-*s  %s", a.Op, kinds, a.Kind, names, a.what(), a.Reason)
+			line := fmt.Sprintf("  %s %-*s  %-*s  %-*s  %s", a.Op, kind, a.Kind, key, a.Key, values, a.Change().Values(), a.Reason)
 			if a.Disrupts {
 				line += " (disrupts traffic)"
 			}
@@ -36,23 +36,12 @@ func (p *Plan) WriteText(w io.Writer) error {
 	return err
 }
 
-// widths are those of the widest kind and the widest change.
-func (p *Plan) widths() (kinds, names int) {
-	for _, h := range p.Hosts {
-		for _, a := range h.Actions {
-			kinds, names = max(kinds, len(a.Kind)), max(names, len(a.what()))
-		}
+// widths are those of the columns.
+func (h Host) widths() (kind, key, values int) {
+	for _, a := range h.Actions {
+		kind, key, values = max(kind, len(a.Kind)), max(key, len(a.Key)), max(values, len(a.Change().Values()))
 	}
-	return kinds, names
-}
-
-// what is the item and how it changes.
-func (a Action) what() string {
-	s := a.Key
-	if v := a.Change().Values(); v != "" {
-		s += "  " + v
-	}
-	return s
+	return kind, key, values
 }
 
 // String is the plan's last line.

@@ -1,0 +1,360 @@
+package apply_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/lvsform/lvsform/agent"
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/apply"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/kernel/fake"
+	"github.com/lvsform/lvsform/modes"
+	"github.com/lvsform/lvsform/plan"
+	"github.com/lvsform/lvsform/state"
+)
+
+// world is a topology whose hosts are fakes with real agents before them.
+type world struct {
+	inv     *inventory.Inventory
+	dir     string
+	kernels map[string]*fake.Kernel
+}
+
+func parse(tb interface{ Fatal(...any) }, text string) *inventory.Inventory {
+	inv, err := inventory.Parse("lvsform.yaml", []byte(text))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if problems := modes.Check(inv); len(problems) != 0 {
+		tb.Fatal(problems)
+	}
+	return inv
+}
+
+const tutorial = "../examples/tutorials/dr-one-subnet/lvsform.yaml"
+
+func tutorialText(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(tutorial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func newWorld(inv *inventory.Inventory, dir string) *world {
+	w := &world{inv: inv, dir: dir, kernels: map[string]*fake.Kernel{}}
+	for _, h := range inv.Hosts {
+		k := &fake.Kernel{State: state.NewHost(state.Link{Name: "lo", MTU: 65536, Up: true})}
+		for _, n := range h.NICs {
+			k.State.Put(state.Link{Name: n.Name, MTU: 1500, Up: true})
+			for _, a := range n.Addresses {
+				k.State.Put(state.Address{Link: n.Name, Prefix: a})
+			}
+			for _, setting := range []string{"arp_ignore", "arp_announce"} {
+				k.State.Put(state.Sysctl{Name: state.ConfSysctl("ipv4", n.Name, setting), Setting: "0"})
+				k.State.Put(state.Sysctl{Name: state.ConfSysctl("ipv4", "all", setting), Setting: "0"})
+			}
+		}
+		for _, s := range inv.Services {
+			k.Modules = append(k.Modules, "ip_vs", "ip_vs_"+s.Scheduler)
+		}
+		w.kernels[h.Name] = k
+	}
+	return w
+}
+
+// connect starts an agent for every host. Close ends them.
+func (w *world) connect() (hosts apply.Hosts, closeAll func()) {
+	hosts = apply.Hosts{}
+	var clients []*wire.Client
+	for name, k := range w.kernels {
+		near, far := net.Pipe()
+		a := agent.Agent{Kernel: k, Dir: filepath.Join(w.dir, name)}
+		go func() {
+			_ = a.Serve(context.Background(), far)
+			_ = far.Close()
+		}()
+		r := bufio.NewReader(near)
+		_, _ = r.ReadString('\n') // the agent's hello
+		c := wire.NewClient(struct {
+			io.Reader
+			io.WriteCloser
+		}{r, near})
+		clients = append(clients, c)
+		hosts[name] = c
+	}
+	return hosts, func() {
+		for _, c := range clients {
+			_ = c.Close()
+		}
+	}
+}
+
+func (w *world) plan() *plan.Plan {
+	hosts, done := w.connect()
+	defer done()
+	desired := modes.Desire(w.inv)
+	return plan.Make(w.inv, desired, apply.Observe(context.Background(), w.inv, desired, hosts, apply.Options{}))
+}
+
+func (w *world) run(p *plan.Plan) error {
+	hosts, done := w.connect()
+	defer done()
+	return apply.Run(context.Background(), p, hosts, apply.Options{Drain: time.Second})
+}
+
+func (w *world) destroy() error {
+	hosts, done := w.connect()
+	defer done()
+	return apply.Run(context.Background(),
+		plan.Destroy(w.inv, apply.Observe(context.Background(), w.inv, modes.Desired{}, hosts, apply.Options{})), hosts, apply.Options{Drain: time.Second})
+}
+
+// dump is the state of all hosts, without the modules, which stay.
+func (w *world) dump() string {
+	var b strings.Builder
+	for _, h := range w.inv.Hosts {
+		b.WriteString(h.Name + ":\n")
+		for _, i := range w.kernels[h.Name].State.Items() {
+			if i.Kind() != state.KindModule {
+				b.WriteString("  " + state.Text(i) + "\n")
+			}
+		}
+	}
+	return b.String()
+}
+
+func planText(t *testing.T, p *plan.Plan) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := p.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// journals lists what the hosts' folders hold.
+func (w *world) journals() []string {
+	files, _ := filepath.Glob(filepath.Join(w.dir, "*", "*"))
+	return files
+}
+
+func TestCircle(t *testing.T) {
+	w := newWorld(parse(t, tutorialText(t)), t.TempDir())
+	found := w.dump()
+	if err := w.run(w.plan()); err != nil {
+		t.Fatal(err)
+	}
+	for host, wants := range modes.Desire(w.inv) {
+		for _, want := range wants {
+			if !w.kernels[host].State.Has(want.Item) {
+				t.Errorf("%s lacks %s after apply", host, state.Text(want.Item))
+			}
+		}
+	}
+	if p := w.plan(); !p.Empty() || p.Failed() {
+		t.Errorf("the second plan is not empty:\n%s", planText(t, p))
+	}
+	if len(w.journals()) != 3 {
+		t.Errorf("journals %v, want those of the three hosts that changed", w.journals())
+	}
+	if err := w.destroy(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(found, w.dump()); diff != "" {
+		t.Errorf("after destroy (-found +left):\n%s", diff)
+	}
+	if left := w.journals(); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// What the inventory names and is there already is left there by destroy.
+func TestAdopt(t *testing.T) {
+	w := newWorld(parse(t, tutorialText(t)), t.TempDir())
+	web1 := w.kernels["web1"].State
+	vip := state.Address{Link: "lo", Prefix: netip.MustParsePrefix("192.168.91.30/32")}
+	ignore := state.Sysctl{Name: state.ConfSysctl("ipv4", "ens33", "arp_ignore"), Setting: "1"}
+	web1.Put(vip)
+	web1.Put(ignore)
+	found := w.dump()
+	if err := w.run(w.plan()); err != nil {
+		t.Fatal(err)
+	}
+	// Somebody resets it by hand; what was found is still what counts.
+	off := ignore
+	off.Setting = "0"
+	web1.Put(off)
+	if err := w.run(w.plan()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.destroy(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(found, w.dump()); diff != "" {
+		t.Errorf("after destroy (-found +left):\n%s", diff)
+	}
+}
+
+// A real server that leaves the inventory's service is drained and cleaned.
+func TestRemoveRealServer(t *testing.T) {
+	text := tutorialText(t)
+	dir := t.TempDir()
+	w := newWorld(parse(t, text), dir)
+	clean := maps.Clone(w.kernels["web2"].State)
+	if err := w.run(w.plan()); err != nil {
+		t.Fatal(err)
+	}
+	smaller := parse(t, strings.Replace(text, "[web1, web2]", "[web1]", 1))
+	w.inv = smaller
+	var order []string
+	for name, k := range w.kernels {
+		k.BeforeDo = func(c state.Change) error {
+			order = append(order, name+" "+c.String())
+			return nil
+		}
+	}
+	if err := w.run(w.plan()); err != nil {
+		t.Fatal(err)
+	}
+	dest := "lb %s destination tcp 192.168.91.30:80 -> 192.168.91.5:80"
+	want := []string{
+		strings.Replace(dest, "%s", "~", 1) + " dr weight 1 -> dr weight 0",
+		strings.Replace(dest, "%s", "-", 1),
+		"web2 - address 192.168.91.30/32 on lo",
+		"web2 ~ sysctl net.ipv4.conf.ens33.arp_announce 2 -> 0",
+		"web2 ~ sysctl net.ipv4.conf.ens33.arp_ignore 1 -> 0",
+	}
+	if diff := cmp.Diff(want, order); diff != "" {
+		t.Errorf("changes in order (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(state.Host(clean).Items(), w.kernels["web2"].State.Items(), cmp.Comparer(func(a, b state.Item) bool { return a == b })); diff != "" {
+		t.Errorf("web2 (-before +after):\n%s", diff)
+	}
+}
+
+// Whatever step the agent dies at, the same command goes on from there, and
+// destroy still finds the way back.
+func TestAgentDies(t *testing.T) {
+	text := tutorialText(t)
+	steps := newWorld(parse(t, text), t.TempDir()).plan().Summary.Steps()
+	for at := range steps {
+		w := newWorld(parse(t, text), t.TempDir())
+		found := w.dump()
+		var n atomic.Int64 // hosts work at once
+		for _, k := range w.kernels {
+			k.BeforeDo = func(state.Change) error {
+				if n.Add(1) > int64(at) {
+					return unix.EIO
+				}
+				return nil
+			}
+		}
+		err := w.run(w.plan())
+		var stopped *apply.Error
+		if !errors.As(err, &stopped) {
+			t.Fatalf("died at step %d: error %v, want an *apply.Error", at, err)
+		}
+		if stopped.Done > at {
+			t.Errorf("died at step %d: says that %d are done", at, stopped.Done)
+		}
+		if !strings.Contains(err.Error(), "input/output error") || !strings.Contains(err.Error(), "goes on from there") {
+			t.Errorf("died at step %d: the error does not say why or how to go on: %v", at, err)
+		}
+		for _, k := range w.kernels {
+			k.BeforeDo = nil
+		}
+		if err := w.run(w.plan()); err != nil {
+			t.Fatalf("died at step %d, the second run: %v", at, err)
+		}
+		if p := w.plan(); !p.Empty() {
+			t.Errorf("died at step %d, the plan after the second run:\n%s", at, planText(t, p))
+		}
+		if err := w.destroy(); err != nil {
+			t.Fatalf("died at step %d, destroy: %v", at, err)
+		}
+		if diff := cmp.Diff(found, w.dump()); diff != "" {
+			t.Errorf("died at step %d, after destroy (-found +left):\n%s", at, diff)
+		}
+	}
+}
+
+// Between plan and apply somebody else was there.
+func TestStale(t *testing.T) {
+	w := newWorld(parse(t, tutorialText(t)), t.TempDir())
+	p := w.plan()
+	moved := state.Sysctl{Name: state.ConfSysctl("ipv4", "ens33", "arp_ignore"), Setting: "8"}
+	w.kernels["web1"].State.Put(moved)
+	err := w.run(p)
+	if err == nil {
+		t.Fatal("applied a plan that is out of date")
+	}
+	for _, want := range []string{"web1", "changed since the plan was made", "arp_ignore 0 is now 8", "plan again"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q: %v", want, err)
+		}
+	}
+	if !w.kernels["web1"].State.Has(moved) {
+		t.Error("web1 was changed all the same")
+	}
+}
+
+// A plan in which a host failed changes nothing anywhere.
+func TestHostThatFails(t *testing.T) {
+	w := newWorld(parse(t, tutorialText(t)), t.TempDir())
+	found := w.dump()
+	hosts, done := w.connect()
+	defer done()
+	hosts["lb"] = apply.Unreachable{Err: errors.New("connect: connection refused")}
+	desired := modes.Desire(w.inv)
+	p := plan.Make(w.inv, desired, apply.Observe(t.Context(), w.inv, desired, hosts, apply.Options{}))
+	text := planText(t, p)
+	if !strings.Contains(text, "connection refused") || !strings.Contains(text, "net.ipv4.conf.ens33.arp_ignore") {
+		t.Errorf("the plan hides the failed host or the others:\n%s", text)
+	}
+	if err := apply.Run(t.Context(), p, hosts, apply.Options{}); err == nil {
+		t.Error("a plan with a failed host was carried out")
+	}
+	if diff := cmp.Diff(found, w.dump()); diff != "" {
+		t.Errorf("something was changed:\n%s", diff)
+	}
+}
+
+// hung never answers.
+type hung struct{}
+
+func (hung) Call(ctx context.Context, _ wire.Method, _, _ any) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestHostThatHangs(t *testing.T) {
+	w := newWorld(parse(t, tutorialText(t)), t.TempDir())
+	hosts, done := w.connect()
+	defer done()
+	hosts["web1"] = hung{}
+	observed := apply.Observe(t.Context(), w.inv, modes.Desire(w.inv), hosts, apply.Options{Limit: 50 * time.Millisecond})
+	if err := observed["web1"].Err; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("web1: %v, want the limit to end the wait", err)
+	}
+	if err := observed["lb"].Err; err != nil {
+		t.Errorf("lb: %v", err)
+	}
+}

@@ -1,0 +1,154 @@
+package state_test
+
+import (
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvsform/lvsform/state"
+)
+
+var (
+	web  = state.ServiceID{Protocol: state.TCP, Address: netip.MustParseAddrPort("192.0.2.10:80")}
+	mark = state.ServiceID{FWMark: 7, IPv6: true}
+)
+
+// everything holds an item of each kind with every field set at least once.
+func everything() []state.Item {
+	return []state.Item{
+		state.Module{Name: "ip_vs_rr"},
+		state.Sysctl{Name: state.ConfSysctl("ipv4", "eth0.100", "arp_ignore"), Setting: "1"},
+		state.Link{Name: "eth0", MAC: "02:00:00:00:00:01", MTU: 1500, Up: true},
+		state.Address{Link: "lo", Prefix: netip.MustParsePrefix("192.0.2.10/32")},
+		state.Address{Link: "lo", Prefix: netip.MustParsePrefix("2001:db8::10/128"), Deprecated: true},
+		state.Service{ServiceID: mark, Scheduler: "sh", Flags: "flag-1,flag-2", Persistence: 300, PersistenceBits: 64, OnePacket: true},
+		state.Service{ServiceID: web, Scheduler: "rr", PersistenceBits: 32},
+		state.Destination{Service: web, Address: netip.MustParseAddrPort("192.0.2.9:80"), Forward: state.ForwardDR, Weight: 1},
+		state.Destination{
+			Service: web, Address: netip.MustParseAddrPort("192.0.2.10:80"), Forward: state.ForwardTUN, Weight: 3,
+			UpperThreshold: 100, LowerThreshold: 50,
+			Tunnel: state.Tunnel{Type: "gue", Port: 5555, Checksum: true, RemoteChecksum: true},
+		},
+	}
+}
+
+func TestText(t *testing.T) {
+	var got []string
+	for _, i := range everything() {
+		got = append(got, state.Text(i))
+	}
+	want := []string{
+		"module ip_vs_rr",
+		"sysctl net.ipv4.conf.eth0/100.arp_ignore 1",
+		"link eth0 up mtu 1500 address 02:00:00:00:00:01",
+		"address 192.0.2.10/32 on lo",
+		"address 2001:db8::10/128 on lo preferred_lft 0",
+		"service fwmark 7 -6 sh sched-flags flag-1,flag-2 persistent 300 netmask /64 ops",
+		"service tcp 192.0.2.10:80 rr",
+		"destination tcp 192.0.2.10:80 -> 192.0.2.9:80 dr weight 1",
+		"destination tcp 192.0.2.10:80 -> 192.0.2.10:80 tun weight 3 thresholds 50..100 tun-type gue tun-port 5555 tun-csum tun-remcsum",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The list of everything is written in the order of Compare.
+func TestOrder(t *testing.T) {
+	want := everything()
+	for i, item := range state.NewHost(want...).Items() {
+		if item != want[i] {
+			t.Errorf("place %d: %s, want %s", i, state.Text(item), state.Text(want[i]))
+		}
+	}
+}
+
+func TestHostThroughJSON(t *testing.T) {
+	want := state.NewHost(everything()...)
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got state.Host
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d items came back of %d", len(got), len(want))
+	}
+	for _, i := range want {
+		if !got.Has(i) {
+			t.Errorf("%s came back as %v", state.Text(i), got[state.IDOf(i)])
+		}
+	}
+	again, err := json.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(again) != string(text) {
+		t.Errorf("the second time it is written differently:\n%s\n%s", text, again)
+	}
+}
+
+func TestJSONRefuses(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		into any
+		says string
+	}{
+		{`[{"name":"x"}]`, new(state.Host), "without a kind"},
+		{`[{"kind":"bridge"}]`, new(state.Host), "unknown kind"},
+		{`[{"kind":"module","name":"x","more":1}]`, new(state.Host), "unknown field"},
+		{`[null]`, new(state.Host), "null"},
+		{`{"before":null,"after":null}`, new(state.Change), "without before and after"},
+		{`{"before":{"kind":"module","name":"a"},"after":{"kind":"module","name":"b"}}`, new(state.Change), "from module a to module b"},
+	} {
+		err := json.Unmarshal([]byte(c.text), c.into)
+		if err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: error %v, want one that says %q", c.text, err, c.says)
+		}
+	}
+}
+
+func TestChange(t *testing.T) {
+	off := state.Sysctl{Name: "net.ipv4.ip_forward", Setting: "0"}
+	on := state.Sysctl{Name: "net.ipv4.ip_forward", Setting: "1"}
+	vip := state.Address{Link: "lo", Prefix: netip.MustParsePrefix("192.0.2.10/32")}
+	for _, c := range []struct {
+		change state.Change
+		op     state.Op
+		text   string
+	}{
+		{state.Change{Before: off, After: on}, state.Modify, "~ sysctl net.ipv4.ip_forward 0 -> 1"},
+		{state.Change{After: vip}, state.Add, "+ address 192.0.2.10/32 on lo"},
+		{state.Change{Before: vip}, state.Remove, "- address 192.0.2.10/32 on lo"},
+	} {
+		if got := c.change.Op(); got != c.op {
+			t.Errorf("%s: operation %s, want %s", c.text, got, c.op)
+		}
+		if got := c.change.String(); got != c.text {
+			t.Errorf("got %q, want %q", got, c.text)
+		}
+	}
+}
+
+func TestCompareNatural(t *testing.T) {
+	sorted := []string{"", "a", "a02", "a2", "a10", "a10b", "b"}
+	for i, a := range sorted {
+		for j, b := range sorted {
+			got, want := state.CompareNatural(a, b), 0
+			switch {
+			case i < j:
+				want = -1
+			case i > j:
+				want = 1
+			}
+			if got != want {
+				t.Errorf("compare %q with %q: %d, want %d", a, b, got, want)
+			}
+		}
+	}
+}
