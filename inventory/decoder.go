@@ -182,6 +182,14 @@ func (d *decoder) report(at Pos, path, what, fix string) bool {
 	return false
 }
 
+// again reports an item that a list has already; fix says what can be there.
+func (d *decoder) again(v value, what, fix string) bool {
+	if place, ok := d.aliased[v.path]; ok {
+		v.at = place
+	}
+	return d.problem(v, what, fix)
+}
+
 // repeated reports what is there a second time. Where an alias repeats the
 // first, the place is that of the alias.
 func (d *decoder) repeated(path, first, what string) bool {

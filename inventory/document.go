@@ -34,7 +34,7 @@ func document(inv *Inventory) form {
 
 func versionOf(to *int) form {
 	f := numberOf("1, the only version there is", 1, 1, to)
-	f.schema = jsonSchema{"const": 1}
+	f.schema = func() jsonSchema { return jsonSchema{"const": 1} }
 	return f
 }
 
@@ -50,7 +50,7 @@ func networkOf(name string, to **Network) form {
 		return prefixOf(p).and(func(d *decoder, v value, ok bool) bool {
 			same := slices.IndexFunc(n.Prefixes, func(q netip.Prefix) bool { return q.Addr().Is4() == p.Addr().Is4() })
 			if ok && same >= 0 {
-				return d.problem(v, fmt.Sprintf("%s is a second prefix of its family", *p), "want at most one for IPv4 and one for IPv6")
+				return d.again(v, fmt.Sprintf("%s is a second prefix of its family", *p), "want at most one for IPv4 and one for IPv6")
 			}
 			return true
 		})

@@ -11,10 +11,12 @@ import (
 // form is a way to write a value: its description and how it is read into
 // the place it was made for.
 type form struct {
-	is     string // completes "want ..."
-	schema jsonSchema
+	is     string  // completes "want ..."
 	object *object // of a mapping with known keys
-	parts  []form  // what a list, a mapping or a choice is made of
+
+	// Reading needs neither of these, so they are made when asked for.
+	schema func() jsonSchema
+	parts  func() []form // what a list, a mapping or a choice is made of; may be nil
 
 	// read returns false when there was a mistake, which it reported.
 	read func(d *decoder, v value) bool
@@ -51,39 +53,54 @@ func (f form) and(check func(d *decoder, v value, ok bool) bool) form {
 }
 
 func objectOf(o object) form {
-	required := []string{}
+	is := "a mapping"
+	if required := o.required(); len(required) > 0 {
+		is += " with " + strings.Join(required, ", ")
+	}
+	return form{
+		is: is, object: &o, schema: o.schema,
+		parts: func() []form {
+			var parts []form
+			for _, f := range o.fields {
+				parts = append(parts, f.form)
+			}
+			return parts
+		},
+		read: func(d *decoder, v value) bool { return o.read(d, v, is) },
+	}
+}
+
+func (o *object) required() []string {
+	keys := []string{}
+	for _, f := range o.fields {
+		if f.required {
+			keys = append(keys, f.key)
+		}
+	}
+	return keys
+}
+
+func (o *object) schema() jsonSchema {
 	properties := jsonSchema{}
-	f := form{object: &o}
-	for _, field := range o.fields {
-		property := jsonSchema{"description": field.doc}
-		for k, v := range field.form.schema {
-			property[k] = v
+	for _, f := range o.fields {
+		property := f.form.schema()
+		property["description"] = f.doc
+		if f.preset != nil {
+			property["default"] = f.preset
 		}
-		if field.preset != nil {
-			property["default"] = field.preset
-		}
-		properties[field.key] = property
-		if field.required {
-			required = append(required, field.key)
-		}
-		f.parts = append(f.parts, field.form)
+		properties[f.key] = property
 	}
-	f.is = "a mapping"
-	if len(required) > 0 {
-		f.is += " with " + strings.Join(required, ", ")
-	}
-	f.schema = jsonSchema{
-		"type": "object", "properties": properties, "required": required, "additionalProperties": false,
+	s := jsonSchema{
+		"type": "object", "properties": properties, "required": o.required(), "additionalProperties": false,
 	}
 	if len(o.oneOf) > 0 {
 		var choices []jsonSchema
 		for _, key := range o.oneOf {
 			choices = append(choices, jsonSchema{"required": []string{key}})
 		}
-		f.schema["oneOf"] = choices
+		s["oneOf"] = choices
 	}
-	f.read = func(d *decoder, v value) bool { return o.read(d, v, f.is) }
-	return f
+	return s
 }
 
 func (o *object) read(d *decoder, v value, is string) bool {
@@ -136,11 +153,12 @@ func (o *object) hint(key string) string {
 
 // listOf reads a list of one or more items.
 func listOf[T any](is string, to *[]T, item func(to *T) form) form {
-	shape := item(new(T))
 	return form{
-		is:     is,
-		schema: jsonSchema{"type": "array", "items": shape.schema, "minItems": 1},
-		parts:  []form{shape},
+		is: is,
+		schema: func() jsonSchema {
+			return jsonSchema{"type": "array", "items": item(new(T)).schema(), "minItems": 1}
+		},
+		parts: func() []form { return []form{item(new(T))} },
 		read: func(d *decoder, v value) bool {
 			if v.node.ShortTag() != "!!seq" {
 				return d.problem(v, "is "+kindOf(v.node), "want "+is)
@@ -165,11 +183,12 @@ func listOf[T any](is string, to *[]T, item func(to *T) form) form {
 // oneOrList reads one item written as such, or a list of items.
 func oneOrList[T any](is string, to *[]T, item func(to *T) form) form {
 	list := listOf(is, to, item)
-	one := item(new(T))
 	return form{
-		is:     is,
-		schema: jsonSchema{"anyOf": []jsonSchema{one.schema, list.schema}},
-		parts:  list.parts,
+		is: is,
+		schema: func() jsonSchema {
+			return jsonSchema{"anyOf": []jsonSchema{item(new(T)).schema(), list.schema()}}
+		},
+		parts: list.parts,
 		read: func(d *decoder, v value) bool {
 			if v.node.Kind != yaml.ScalarNode {
 				return list.read(d, v)
@@ -186,14 +205,15 @@ func oneOrList[T any](is string, to *[]T, item func(to *T) form) form {
 
 // mappingOf reads a mapping from names to items, one or more, in their order.
 func mappingOf[T any](is, noun string, names naming, to *[]T, item func(name string, to *T) form) form {
-	shape := item("", new(T))
 	return form{
 		is: is,
-		schema: jsonSchema{
-			"type": "object", "minProperties": 1,
-			"propertyNames": names.schema(), "additionalProperties": shape.schema,
+		schema: func() jsonSchema {
+			return jsonSchema{
+				"type": "object", "minProperties": 1,
+				"propertyNames": names.schema(), "additionalProperties": item("", new(T)).schema(),
+			}
 		},
-		parts: []form{shape},
+		parts: func() []form { return []form{item("", new(T))} },
 		read: func(d *decoder, v value) bool {
 			if v.node.ShortTag() != "!!map" {
 				return d.problem(v, "is "+kindOf(v.node), "want "+is)
@@ -218,9 +238,11 @@ func mappingOf[T any](is, noun string, names naming, to *[]T, item func(name str
 // either reads text in one form and a mapping in the other.
 func either(is string, text, mapping form) form {
 	return form{
-		is:     is,
-		schema: jsonSchema{"anyOf": []jsonSchema{text.schema, mapping.schema}},
-		parts:  []form{text, mapping},
+		is: is,
+		schema: func() jsonSchema {
+			return jsonSchema{"anyOf": []jsonSchema{text.schema(), mapping.schema()}}
+		},
+		parts: func() []form { return []form{text, mapping} },
 		read: func(d *decoder, v value) bool {
 			switch v.node.Kind {
 			case yaml.MappingNode:

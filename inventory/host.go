@@ -71,7 +71,7 @@ func rolesOf(to *[]Role) form {
 		func(r *Role) form {
 			return choiceOf("role", roles(), r).and(func(d *decoder, v value, ok bool) bool {
 				if ok && slices.Contains(*to, *r) {
-					return d.problem(v, fmt.Sprintf("role %s again", *r), "want each role once")
+					return d.again(v, fmt.Sprintf("role %s again", *r), "want each role once")
 				}
 				return true
 			})
@@ -182,7 +182,7 @@ func gatewaysOf(h *Host) form {
 				return true
 			}
 			if slices.ContainsFunc(h.Gateways, func(g netip.Addr) bool { return g.Is4() == to.Is4() }) {
-				return d.problem(v, fmt.Sprintf("%s is a second gateway of its family", *to), "want at most one for IPv4 and one for IPv6")
+				return d.again(v, fmt.Sprintf("%s is a second gateway of its family", *to), "want at most one for IPv4 and one for IPv6")
 			}
 			if what, fix := h.refuseGateway(*to); what != "" {
 				return d.problem(v, what, fix)
@@ -227,7 +227,7 @@ func serveOf(to *Serve) form {
 				form: oneOrList("a port, or a list of ports", &to.HTTP, func(port *uint16) form {
 					return portOf(port).and(func(d *decoder, v value, ok bool) bool {
 						if ok && slices.Contains(to.HTTP, *port) {
-							return d.problem(v, fmt.Sprintf("port %d again", *port), "want each port once")
+							return d.again(v, fmt.Sprintf("port %d again", *port), "want each port once")
 						}
 						return true
 					})

@@ -24,7 +24,7 @@ func Load(path string) (*Inventory, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()                                       //nolint:errcheck // nothing was written
+	defer func() { _ = f.Close() }()                      // it was only read
 	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1)) // one more, so that Parse sees it is too long
 	if err != nil {
 		return nil, err

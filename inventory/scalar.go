@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -14,12 +15,13 @@ import (
 // textOf reads text and passes it to set, which returns what is wrong with it
 // and what would be right, or nothing.
 func textOf(is string, schema jsonSchema, set func(d *decoder, v value, text string) (what, fix string)) form {
-	all := jsonSchema{"type": "string"}
-	for k, v := range schema {
-		all[k] = v
-	}
 	return form{
-		is: is, schema: all,
+		is: is,
+		schema: func() jsonSchema {
+			all := jsonSchema{"type": "string"}
+			maps.Copy(all, schema)
+			return all
+		},
 		read: func(d *decoder, v value) bool {
 			switch v.node.ShortTag() {
 			case "!!str", "!!timestamp":
@@ -88,7 +90,7 @@ func interfaceName() naming {
 
 // word is text without spaces, such as a user or a host name to connect to.
 func word() naming {
-	return naming{is: "text without spaces, and no - in front", pattern: `^[^\s-]\S{0,254}$`}
+	return naming{is: "visible ASCII characters without spaces, and no - in front", pattern: `^[!-,.-~][!-~]{0,254}$`}
 }
 
 func nameOf(n naming, to *string) form {
@@ -100,7 +102,7 @@ func nameOf(n naming, to *string) form {
 
 // lineOf reads one line of text.
 func lineOf(is string, to *string) form {
-	const pattern = `^[^\r\n]+$`
+	const pattern = `^[^\x00\r\n]+$`
 	return textOf(is, jsonSchema{"pattern": pattern}, func(d *decoder, _ value, text string) (what, fix string) {
 		*to = text
 		if !d.matches(pattern, text) {
@@ -134,7 +136,7 @@ func choiceOf[T ~string](noun string, known []T, to *T) form {
 func numberOf[T uint16 | uint32 | int](is string, from, last int64, to *T) form {
 	return form{
 		is:     is,
-		schema: jsonSchema{"type": "integer", "minimum": from, "maximum": last},
+		schema: func() jsonSchema { return jsonSchema{"type": "integer", "minimum": from, "maximum": last} },
 		read: func(d *decoder, v value) bool {
 			text := v.node.Value
 			digits := strings.TrimPrefix(text, "-")
@@ -168,7 +170,7 @@ func portOf(to *uint16) form {
 func flagOf(to *bool) form {
 	return form{
 		is:     "true or false",
-		schema: jsonSchema{"type": "boolean"},
+		schema: func() jsonSchema { return jsonSchema{"type": "boolean"} },
 		read: func(d *decoder, v value) bool {
 			if v.node.ShortTag() != "!!bool" {
 				return d.problem(v, "is "+kindOf(v.node), "want true or false")

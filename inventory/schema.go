@@ -9,7 +9,7 @@ import (
 // editors. It knows every key and the form of every value; what values have
 // to do with each other only Parse knows.
 func Schema() []byte {
-	schema := document(&Inventory{}).schema
+	schema := document(&Inventory{}).schema()
 	schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	schema["title"] = "lvsform inventory"
 	var out bytes.Buffer

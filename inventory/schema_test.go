@@ -183,7 +183,10 @@ func objects(f form) []*object {
 			seen[f.object.name] = true
 			out = append(out, f.object)
 		}
-		for _, part := range f.parts {
+		if f.parts == nil {
+			return
+		}
+		for _, part := range f.parts() {
 			walk(part)
 		}
 	}

@@ -113,7 +113,7 @@ func directorsOf(to *[]*Host) form {
 	return listOf("a list of hosts with the role director", to, func(h **Host) form {
 		return hostRef(RoleDirector, h).and(func(d *decoder, v value, _ bool) bool {
 			if *h != nil && slices.Contains(*to, *h) {
-				return d.problem(v, fmt.Sprintf("director %s again", (*h).Name), "want each host once")
+				return d.again(v, fmt.Sprintf("director %s again", (*h).Name), "want each host once")
 			}
 			return true
 		})
@@ -144,7 +144,7 @@ func realServerOf(s *Service, to **RealServer) form {
 		r.Path = v.path
 		same := func(other *RealServer) bool { return other.Host == r.Host }
 		if r.Host != nil && slices.ContainsFunc(s.RealServers, same) {
-			return d.problem(v, fmt.Sprintf("real server %s again", r.Host.Name), "want each host once")
+			return d.again(v, fmt.Sprintf("real server %s again", r.Host.Name), "want each host once")
 		}
 		return true
 	})
