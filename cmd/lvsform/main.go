@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lvsform/lvsform/testenv"
 )
 
 // Exit statuses, the same for every command.
@@ -37,6 +39,7 @@ func (e *exitStatus) Error() string {
 func (e *exitStatus) Unwrap() error { return e.err }
 
 func main() {
+	testenv.Part(os.Args[1:])
 	os.Exit(run(os.Args[1:]))
 }
 
@@ -68,7 +71,8 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-	// one line a command, in alphabetical order
+		// one line a command, in alphabetical order
+		newLab(),
 		newSchema(),
 		newValidate(),
 	)

@@ -1,0 +1,34 @@
+package testenv
+
+import "fmt"
+
+// launch is how a supervisor starts a kernel with the core in it. The stream's
+// inner end is its file descriptor streamFD.
+type launch struct {
+	Args       []string
+	Env        []string
+	CloneFlags uintptr // namespaces of its own
+	OneCPU     bool    // keep it on one processor
+}
+
+const streamFD = 3
+
+// chooseKernel says which kernel a lab runs on, or why it cannot.
+func chooseKernel(o Options) (Kernel, error) {
+	switch o.Kernel {
+	case KernelNative:
+		return KernelNative, checkNative(o.WithoutIPVS)
+	case KernelUML:
+		return KernelUML, checkUML()
+	case KernelAuto, "":
+		native := checkNative(o.WithoutIPVS)
+		if native == nil {
+			return KernelNative, nil
+		}
+		if uml := checkUML(); uml != nil {
+			return "", fmt.Errorf("no kernel for the lab\n  native: %w\n  uml: %w", native, uml)
+		}
+		return KernelUML, nil
+	}
+	return "", fmt.Errorf("unknown kernel %q: it is %s, %s or %s", o.Kernel, KernelNative, KernelUML, KernelAuto)
+}

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Installs the Debian packages that the lab and the tests use, or says which
+# are missing when it may not. Does nothing when all are there.
+set -eu
+
+# package:command that tells whether it is there
+wanted='
+user-mode-linux:linux.uml
+kmod:modprobe
+iproute2:ip
+ipvsadm:ipvsadm
+openssh-client:ssh
+openssh-server:sshd
+curl:curl
+procps:sysctl
+'
+
+PATH=$PATH:/usr/sbin:/sbin
+missing=
+for line in $wanted; do
+	package=${line%%:*} command=${line##*:}
+	# User-Mode Linux is a kernel for x86-64 only; elsewhere the lab needs the
+	# running kernel's ip_vs.
+	[ "$package" = user-mode-linux ] && [ "$(uname -m)" != x86_64 ] && continue
+	command -v "$command" >/dev/null 2>&1 || missing="$missing $package"
+done
+[ -z "$missing" ] && exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+	echo "installing:$missing"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq
+	# policy-rc.d: installing openssh-server must not start a server here.
+	guard=
+	if [ ! -e /usr/sbin/policy-rc.d ]; then
+		guard=/usr/sbin/policy-rc.d
+		printf '#!/bin/sh\nexit 101\n' >"$guard"
+		chmod 755 "$guard"
+		trap 'rm -f "$guard"' EXIT
+	fi
+	# shellcheck disable=SC2086 # a list of packages
+	apt-get install -y -qq --no-install-recommends $missing >/dev/null
+	exit 0
+fi
+
+echo "missing Debian packages:$missing" >&2
+echo "install them as root: apt-get install$missing" >&2
+exit 1
