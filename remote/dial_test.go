@@ -1,0 +1,331 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/lvsform/lvsform/inventory"
+)
+
+func TestUnreachable(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	port := func(l net.Listener) uint16 { return uint16(l.Addr().(*net.TCPAddr).Port) }
+	for _, c := range []struct {
+		name string
+		ssh  inventory.SSH
+		want []string
+	}{
+		{"nothing listens", inventory.SSH{Address: "127.0.0.1", Port: port(closed)}, []string{"web1: connect: ", "connection refused"}},
+		{"server that never speaks", inventory.SSH{Address: "127.0.0.1", Port: port(silent)},
+			[]string{"web1: connect: ", "does not go on with the SSH handshake within 50ms"}},
+		{"no such name", inventory.SSH{Address: "web1.invalid"}, []string{"web1: ", "web1.invalid"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Connect(context.Background(), Target{Name: "web1", SSH: c.ssh},
+				&Options{ConnectTimeout: 50 * time.Millisecond, ConfigFiles: []string{}})
+			if err == nil {
+				t.Fatal("connected")
+			}
+			contains(t, err.Error(), c.want...)
+		})
+	}
+}
+
+func TestConnectEndsWithItsContext(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	target := Target{Name: "web1", SSH: inventory.SSH{Address: "127.0.0.1", Port: uint16(silent.Addr().(*net.TCPAddr).Port)}}
+	if _, err := Connect(ctx, target, &Options{ConfigFiles: []string{}}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestHostKeys(t *testing.T) {
+	s := startServer(t)
+	hostKey := s.read("host_key.pub")
+	other := s.path("other")
+	otherKey := string(ssh.MarshalAuthorizedKey(writeKey(t, other, "")))
+	print := func(file string) string {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(s.read(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ssh.FingerprintSHA256(key)
+	}
+	name := fmt.Sprintf("[127.0.0.1]:%d", s.port)
+	for _, c := range []struct {
+		name, known string
+		accept      bool
+		want        []string
+	}{
+		{"unknown", "", false, []string{"web1: host key: unknown host: ", name, s.address(), "ED25519 key " + print("host_key.pub"),
+			s.path("known_hosts"), fmt.Sprintf("ssh-keyscan -p %d 127.0.0.1", s.port), "--accept-new-host-keys"}},
+		{"changed", "# comment\n" + name + " " + otherKey, false, []string{"web1: host key: the host key has changed: ", print("host_key.pub"),
+			s.path("known_hosts") + ":2 has the ED25519 key " + print("other.pub"), "ssh-keygen -f " + s.path("known_hosts") + " -R '" + name + "'"}},
+		{"changed, new keys accepted", name + " " + otherKey, true, []string{"web1: host key: the host key has changed: "}},
+		{"revoked", "@revoked * " + hostKey + name + " " + hostKey, true, []string{"web1: host key: ", "is marked @revoked in " + s.path("known_hosts") + ":1"}},
+		{"authority that did not sign", "@cert-authority * " + otherKey, true, []string{"web1: host key: "}},
+		{"broken file", "what is this\n", true, []string{"web1: host key: ", s.path("known_hosts") + ":1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s.write("known_hosts", c.known, 0o600)
+			o := s.options()
+			o.AcceptNew = c.accept
+			contains(t, s.refused(s.target("web1"), o), c.want...)
+			if diff := cmp.Diff(c.known, s.read("known_hosts")); diff != "" {
+				t.Errorf("known_hosts was touched:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAcceptNewHostKeys(t *testing.T) {
+	s := startServer(t)
+	for _, c := range []struct{ name, before, config string }{
+		{"no file", "", ""},
+		{"no line end", "198.51.100.7 " + strings.TrimSpace(s.read("host_key.pub")), ""},
+		{"hashed, asked for in ssh_config", "", "HashKnownHosts yes\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := s.path("new", c.name, "known_hosts")
+			if c.before != "" {
+				s.write("new/"+c.name+"/known_hosts", c.before, 0o600)
+			}
+			s.write("ssh_config", c.config, 0o600)
+			o := s.options()
+			o.KnownHosts, o.AcceptNew = []string{path}, true
+			// Two runs at once, each of several hosts behind one address.
+			done := make(chan error)
+			for range 2 {
+				go func() {
+					f := Dial(context.Background(), []Target{s.target("a"), s.target("b"), s.target("c")}, o)
+					defer func() { _ = f.Close() }()
+					done <- f.Err()
+				}()
+			}
+			if err := errors.Join(<-done, <-done); err != nil {
+				t.Fatal(err)
+			}
+			text := s.read("new/" + c.name + "/known_hosts")
+			want := 1
+			if c.before != "" {
+				want = 2
+			}
+			if got := strings.Count(text, "\n"); got != want {
+				t.Errorf("%d lines, want %d:\n%s", got, want, text)
+			}
+			if plain := strings.Contains(text, fmt.Sprint(s.port)); plain != (c.config == "") {
+				t.Errorf("name in the clear: %v:\n%s", plain, text)
+			}
+			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("mode %v, %v", info.Mode(), err)
+			}
+			o.AcceptNew = false
+			s.connect(s.target("a"), o)
+		})
+	}
+}
+
+func TestHostCertificate(t *testing.T) {
+	keygen, err := exec.LookPath("ssh-keygen")
+	if err != nil {
+		t.Skip("needs ssh-keygen (Debian package openssh-client)")
+	}
+	dir := t.TempDir()
+	ca := writeKey(t, dir+"/ca", "")
+	writeKey(t, dir+"/host", "")
+	if out, err := exec.Command(keygen, "-q", "-s", dir+"/ca", "-h", "-I", "host", "-n", "127.0.0.1,web1", dir+"/host.pub").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	s := startServer(t, "HostKey "+dir+"/host", "HostCertificate "+dir+"/host-cert.pub")
+	s.write("known_hosts", fmt.Sprintf("@cert-authority [127.0.0.1]:%d %s", s.port, ssh.MarshalAuthorizedKey(ca)), 0o600)
+	s.connect(s.target("web1"), s.options())
+}
+
+func TestAuthentication(t *testing.T) {
+	s := startServer(t)
+	authorized := s.read("authorized_keys")
+	encrypted := writeKey(t, s.path("encrypted"), "correct horse")
+	s.write("authorized_keys", authorized+string(ssh.MarshalAuthorizedKey(encrypted)), 0o600)
+	writeKey(t, s.path("stranger"), "")
+	s.write("open", s.read("id_test"), 0o644)
+	if err := os.Chmod(s.path("open"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.write("no_key", "hello\n", 0o600)
+	with := func(key string) Target {
+		target := s.target("web1")
+		target.SSH.Key = key
+		return target
+	}
+	for _, c := range []struct {
+		key  string
+		want []string
+	}{
+		{s.path("stranger"), []string{"as root: no key was accepted; tried ED25519 SHA256:", "(" + s.path("stranger") + ")"}},
+		{s.path("open"), []string{"not used: " + s.path("open") + ": permissions 0644 are too open: chmod 600 "}},
+		{s.path("missing"), []string{"not used: " + s.path("missing") + ": no such file"}},
+		{s.path("no_key"), []string{"not used: " + s.path("no_key") + ": not a private key"}},
+		{s.path("encrypted"), []string{"not used: " + s.path("encrypted") + ": encrypted, and "}},
+		{"", []string{"no key was there to try"}},
+	} {
+		t.Run("refused "+c.key, func(t *testing.T) {
+			contains(t, s.refused(with(c.key), s.options()), append(c.want, "web1: authentication: ")...)
+		})
+	}
+
+	t.Run("passphrase is asked for once", func(t *testing.T) {
+		asked := 0
+		o := s.options()
+		o.Passphrase = func(prompt string) ([]byte, error) {
+			asked++
+			contains(t, prompt, s.path("encrypted"))
+			return []byte("correct horse"), nil
+		}
+		f := Dial(context.Background(), []Target{with(s.path("encrypted")), with(s.path("encrypted")), with(s.path("encrypted"))}, o)
+		defer func() { _ = f.Close() }()
+		if err := f.Err(); err != nil || asked != 1 {
+			t.Errorf("asked %d times, %v", asked, err)
+		}
+	})
+	t.Run("passphrase is wrong", func(t *testing.T) {
+		o := s.options()
+		o.Passphrase = func(string) ([]byte, error) { return []byte("wrong"), nil }
+		contains(t, s.refused(with(s.path("encrypted")), o), "web1: authentication: ", s.path("encrypted")+": passphrase: ")
+	})
+	t.Run("passphrase is not asked for a key that the server does not want", func(t *testing.T) {
+		writeKey(t, s.path("unwanted"), "secret")
+		s.write("ssh_config", "IdentityFile "+s.path("unwanted")+"\nIdentityFile "+s.key+"\n", 0o600)
+		defer s.write("ssh_config", "", 0o600)
+		o := s.options()
+		o.Passphrase = func(string) ([]byte, error) { t.Error("asked"); return nil, errors.New("no") }
+		s.connect(with(""), o)
+	})
+	t.Run("default key", func(t *testing.T) {
+		s.write(".ssh/id_ed25519", s.read("id_test"), 0o600)
+		defer func() { _ = os.Remove(s.path(".ssh/id_ed25519")) }()
+		s.connect(with(""), s.options())
+	})
+	t.Run("SSH agent", func(t *testing.T) {
+		socket := startSSHAgent(t, s, s.key)
+		s.write("ssh_config", "IdentityAgent "+socket+"\n", 0o600)
+		defer s.write("ssh_config", "", 0o600)
+		s.connect(with(""), s.options())
+		// The key that was asked for is named before those of the agent.
+		s.connect(with(s.path("encrypted")), s.options())
+		s.write("ssh_config", "IdentityAgent "+socket+"\nIdentitiesOnly yes\n", 0o600)
+		contains(t, s.refused(with(s.path("stranger")), s.options()), "web1: authentication: ", "stranger")
+	})
+	t.Run("SSH agent that is gone", func(t *testing.T) {
+		t.Setenv("SSH_AUTH_SOCK", s.path("nothing"))
+		contains(t, s.refused(with(""), s.options()), "web1: authentication: ", "not used: SSH agent: ")
+	})
+}
+
+// startSSHAgent starts a real ssh-agent that holds a key.
+func startSSHAgent(t *testing.T, s *server, key string) (socket string) {
+	t.Helper()
+	// A path of its own: a socket's may have 107 bytes only.
+	dir, err := os.MkdirTemp("", "agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket = dir + "/s"
+	cmd := exec.Command("ssh-agent", "-D", "-a", socket)
+	if err := cmd.Start(); err != nil {
+		t.Skipf("needs ssh-agent (Debian package openssh-client): %v", err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(socket); err == nil {
+			break
+		}
+	}
+	add := exec.Command("ssh-add", "-q", key)
+	add.Env = append(os.Environ(), "SSH_AUTH_SOCK="+socket)
+	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("ssh-add: %v: %s", err, out)
+	}
+	return socket
+}
+
+func TestJump(t *testing.T) {
+	far, gate := startServer(t), startServer(t)
+	gate.write("known_hosts", gate.read("known_hosts")+far.read("known_hosts"), 0o600)
+	gate.write("ssh_config", fmt.Sprintf("Host gate2\n HostName 127.0.0.1\n Port %d\n IdentityFile %s\n", gate.port, gate.key), 0o600)
+	behind := func(name, jump string) Target {
+		target := far.target(name)
+		target.SSH.Jump = jump
+		return target
+	}
+	for _, jump := range []string{"gate", "root@gate2", "gate2, gate", "gate,gate2"} {
+		t.Run(jump, func(t *testing.T) {
+			o := gate.options()
+			o.AgentDir = far.agentDir
+			var seen steps
+			o.Progress = seen.progress
+			o.Jumps = func(name string) (Target, bool) { return gate.target("gate"), name == "gate" }
+			f := Dial(context.Background(), []Target{behind("a", jump), behind("b", jump), behind("c", jump)}, o)
+			defer func() { _ = f.Close() }()
+			if err := Each(context.Background(), f.Group, echo).Err(); err != nil {
+				t.Fatal(err)
+			}
+			// Three hosts, and each hop once.
+			if got, want := seen.count["connect"], 3+len(strings.Split(jump, ",")); got != want {
+				t.Errorf("%d connections, want %d", got, want)
+			}
+		})
+	}
+	t.Run("that fails", func(t *testing.T) {
+		o := gate.options()
+		o.Jumps = func(string) (Target, bool) {
+			target := gate.target("gate")
+			target.SSH.Key = gate.path("missing")
+			return target, true
+		}
+		contains(t, far.refused(behind("a", "gate"), o), "a: jump: gate: authentication: ")
+	})
+	t.Run("to a host that does not listen", func(t *testing.T) {
+		o := gate.options()
+		o.Jumps = func(string) (Target, bool) { return gate.target("gate"), true }
+		target := behind("a", "gate")
+		target.SSH.Port = 1
+		contains(t, far.refused(target, o), "a: connect: through gate: ")
+	})
+	t.Run("in a circle", func(t *testing.T) {
+		o := gate.options()
+		o.Jumps = func(name string) (Target, bool) {
+			return Target{Name: name, SSH: inventory.SSH{Jump: map[string]string{"x": "y", "y": "x"}[name]}}, true
+		}
+		contains(t, far.refused(behind("a", "x"), o), "a: configuration: jumps go round in a circle: a -> x -> y -> x")
+	})
+}

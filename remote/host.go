@@ -1,0 +1,127 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/lvsform/lvsform/agent/wire"
+)
+
+// Host is a host whose agent runs and answers.
+type Host struct {
+	name  string
+	link  *link
+	agent *process
+	wire  *wire.Client
+	run   *run // only of a host that was connected to alone
+}
+
+var _ wire.Caller = (*Host)(nil)
+
+// Name is the host's name in the inventory.
+func (h *Host) Name() string { return h.name }
+
+// Address is the host:port that was connected to.
+func (h *Host) Address() string { return h.link.endpoint.address() }
+
+// Call implements wire.Caller. Errors are of type *Error; what the agent itself
+// has told is in it as a *wire.Error. Any other error, the end of the context
+// included, means that the connection is closed.
+func (h *Host) Call(ctx context.Context, method wire.Method, req, resp any) error {
+	err := h.wire.Call(ctx, method, req, resp)
+	if err == nil {
+		return nil
+	}
+	var told *wire.Error
+	if !errors.As(err, &told) && ctx.Err() == nil {
+		err = h.agent.lastWords(err)
+	}
+	return &Error{Host: h.name, Err: err}
+}
+
+// Close ends the agent and the connection. It does not wait for the host and
+// never fails; a second call does nothing.
+func (h *Host) Close() error {
+	cut := time.AfterFunc(time.Second, h.link.close) // a dead host takes no goodbye
+	_ = h.agent.in.Close()
+	cut.Stop()
+	h.link.close()
+	if h.run != nil {
+		h.run.close()
+	}
+	return nil
+}
+
+// process is a program that runs on a host.
+type process struct {
+	in     io.WriteCloser
+	out    io.Reader
+	stderr text
+	ended  chan struct{} // closed once status is set
+	status error
+}
+
+// exec starts a command on the host.
+func (l *link) exec(command string) (*process, error) {
+	s, err := l.client.NewSession()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{ended: make(chan struct{})}
+	s.Stderr = &p.stderr
+	if p.in, err = s.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if p.out, err = s.StdoutPipe(); err != nil {
+		return nil, err
+	}
+	if err := s.Start(command); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	go func() {
+		p.status = s.Wait()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// end says how the process ended, after ended is closed.
+func (p *process) end() string {
+	var text string
+	var exit *ssh.ExitError
+	var missing *ssh.ExitMissingError
+	switch {
+	case p.status == nil:
+		text = "exit status 0"
+	case errors.As(p.status, &exit) && exit.Signal() != "":
+		text = "killed by signal " + printable(exit.Signal())
+	case errors.As(p.status, &exit):
+		text = fmt.Sprintf("exit status %d", exit.ExitStatus())
+	case errors.As(p.status, &missing):
+		text = "the connection was lost"
+	default:
+		text = printable(p.status.Error())
+	}
+	if words := p.stderr.String(); words != "" {
+		text += ": " + words
+	}
+	return text
+}
+
+// lastWords adds to a broken conversation's error how the process ended, if
+// that is known within a second.
+func (p *process) lastWords(err error) error {
+	limit := time.NewTimer(time.Second)
+	defer limit.Stop()
+	select {
+	case <-p.ended:
+		return fmt.Errorf("%w (%s)", err, p.end())
+	case <-limit.C:
+		return err
+	}
+}

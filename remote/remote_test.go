@@ -1,0 +1,297 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvsform/lvsform/agent/wire"
+)
+
+func TestColdThenWarm(t *testing.T) {
+	s := startServer(t)
+	for _, want := range []map[string]int{
+		{"connect": 1, "start agent": 2, "push agent": 1},
+		{"connect": 1, "start agent": 1},
+	} {
+		var seen steps
+		o := s.options()
+		o.Progress = seen.progress
+		h := s.connect(s.target("web1"), o)
+		if got, err := echo(context.Background(), h); err != nil || got != "web1" {
+			t.Errorf("echo: %q, %v", got, err)
+		}
+		if diff := cmp.Diff(want, seen.count); diff != "" {
+			t.Errorf("steps (-want +got):\n%s", diff)
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	stored, err := os.ReadDir(s.agentDir)
+	if err != nil || len(stored) != 1 {
+		t.Fatalf("agents stored: %v, %v; want one", stored, err)
+	}
+	info, err := stored[0].Info()
+	if err != nil || info.Mode() != 0o700 {
+		t.Errorf("agent's mode: %v, %v", info.Mode(), err)
+	}
+}
+
+func TestPushTakesAwayWhatCrashedOnesLeft(t *testing.T) {
+	s := startServer(t)
+	if err := os.MkdirAll(s.agentDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	gone, alive := ".push.999999999", fmt.Sprintf(".push.%d", os.Getpid())
+	for _, name := range []string{gone, alive} {
+		if err := os.WriteFile(filepath.Join(s.agentDir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.connect(s.target("web1"), s.options())
+	if _, err := os.Stat(filepath.Join(s.agentDir, gone)); err == nil {
+		t.Error("the file of a process that is gone is still there")
+	}
+	if _, err := os.Stat(filepath.Join(s.agentDir, alive)); err != nil {
+		t.Errorf("the file of a process that lives was removed: %v", err)
+	}
+}
+
+func TestPushWithoutGzip(t *testing.T) {
+	s := startServer(t)
+	bin := s.path("bin")
+	for _, tool := range []string{"sh", "ls", "id", "uname", "mkdir", "rm", "cat", "sha256sum", "chmod", "sync", "mv", "tail"} {
+		path, err := filepath.EvalSymlinks("/bin/" + tool)
+		if err != nil {
+			t.Skipf("needs /bin/%s: %v", tool, err)
+		}
+		s.write("bin/.keep", "", 0o600)
+		if err := os.Symlink(path, filepath.Join(bin, tool)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := newRun(s.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	way, err := r.route(s.target("web1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := r.follow(context.Background(), way)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	b, err := r.binaries.get("amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.push(context.Background(), l, b, false); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := hashFile(filepath.Join(s.agentDir, b.hash)); err != nil || got != b.hash {
+		t.Errorf("stored agent has the hash %s, %v", got, err)
+	}
+}
+
+func TestUnsafePlacesAreRefused(t *testing.T) {
+	s := startServer(t)
+	s.connect(s.target("web1"), s.options())
+	stored, err := filepath.Glob(filepath.Join(s.agentDir, "*"))
+	if err != nil || len(stored) != 1 {
+		t.Fatal(stored, err)
+	}
+	file := stored[0]
+	must := func(errs ...error) {
+		t.Helper()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name        string
+		spoil, mend func()
+		want        string
+	}{
+		{"directory that others may write to",
+			func() { must(os.Chmod(s.agentDir, 0o777)) }, func() { must(os.Chmod(s.agentDir, 0o700)) },
+			s.agentDir + " on the host is not root's alone"},
+		{"directory of someone else",
+			func() { must(os.Chown(s.agentDir, 65534, 65534)) }, func() { must(os.Chown(s.agentDir, 0, 0)) },
+			s.agentDir + " on the host is not root's alone"},
+		{"link to a directory",
+			func() { must(os.Rename(s.agentDir, s.path("elsewhere")), os.Symlink(s.path("elsewhere"), s.agentDir)) },
+			func() { must(os.Remove(s.agentDir), os.Rename(s.path("elsewhere"), s.agentDir)) },
+			s.agentDir + " on the host is not root's alone"},
+		{"agent that others may read",
+			func() { must(os.Chmod(file, 0o755)) }, func() { must(os.Chmod(file, 0o700)) },
+			"the agent in " + s.agentDir + " on the host is not root's alone"},
+		{"agent of someone else",
+			func() { must(os.Chown(file, 65534, 65534)) }, func() { must(os.Chown(file, 0, 0), os.Chmod(file, 0o700)) },
+			"the agent in " + s.agentDir + " on the host is not root's alone"},
+		{"link to an agent",
+			func() { must(os.Rename(file, s.path("agent")), os.Symlink(s.path("agent"), file)) },
+			func() { must(os.Remove(file), os.Rename(s.path("agent"), file)) },
+			"the agent in " + s.agentDir + " on the host is not root's alone"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.spoil()
+			defer c.mend()
+			contains(t, s.refused(s.target("web1"), s.options()), "web1: start agent: ", c.want)
+		})
+	}
+	s.connect(s.target("web1"), s.options()) // mended, all is well
+}
+
+func TestHostsThatCannotTakeTheAgent(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		config string // of sshd; DIR is the server's directory
+		dir    string // of the agent; empty for the usual one
+		sudo   bool
+		want   []string
+	}{
+		{name: "not root", config: `ForceCommand setpriv --reuid=65534 --clear-groups sh -c "$SSH_ORIGINAL_COMMAND"`,
+			want: []string{"start agent: root is not root (user id 65534): log in as root, or say sudo: true"}},
+		{name: "sudo that is not there", sudo: true, config: "SetEnv PATH=/nonexistent",
+			want: []string{"start agent: ", "exit status 127", "not found"}},
+		{name: "sudo that asks for a password", sudo: true, config: "SetEnv PATH=DIR/fake:/usr/bin:/bin",
+			want: []string{"start agent: ", "sudo: a password is required", "let root run sudo without a password"}},
+		{name: "file system that takes nothing", dir: "/proc/lvsform",
+			want: []string{"push agent: ", "exit status 1: ", "/proc/lvsform"}},
+		{name: "file in the directory's place", dir: "/dev/null",
+			want: []string{"push agent: ", "exit status 1: ", "/dev/null"}},
+		{name: "endless noise", config: "ForceCommand yes",
+			want: []string{"start agent: ", "prints more than 64 kB before the agent speaks"}},
+		{name: "account that runs nothing", config: "ForceCommand echo This account is closed.; exit 1",
+			want: []string{"start agent: ", "exit status 1; the host printed: This account is closed."}},
+		{name: "unknown architecture", config: "SetEnv PATH=DIR/vax:/usr/bin:/bin",
+			want: []string{"push agent: ", `no agent is made for the architecture "vax"`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := startServer(t, strings.ReplaceAll(c.config, "DIR", dir))
+			for name, script := range map[string]string{
+				"fake/sudo": "echo 'sudo: a password is required' >&2; exit 1",
+				"vax/uname": "echo vax",
+			} {
+				path := filepath.Join(dir, name)
+				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			target, o := s.target("web1"), s.options()
+			target.SSH.Sudo = c.sudo
+			if c.dir != "" {
+				o.AgentDir = c.dir
+			}
+			contains(t, s.refused(target, o), append(c.want, "web1: ")...)
+		})
+	}
+}
+
+func TestNoisyStartUpFiles(t *testing.T) {
+	s := startServer(t, `ForceCommand echo "Welcome to $(hostname)"; printf "no line end: "; echo oops >&2; eval "$SSH_ORIGINAL_COMMAND"`)
+	for range 2 { // cold and warm
+		h := s.connect(s.target("web1"), s.options())
+		if got, err := echo(context.Background(), h); err != nil || got != "web1" {
+			t.Errorf("echo: %q, %v", got, err)
+		}
+	}
+}
+
+func TestSudo(t *testing.T) {
+	dir := t.TempDir()
+	s := startServer(t, "SetEnv PATH="+dir+":/usr/bin:/bin")
+	script := "#!/bin/sh\n[ \"$1 $2\" = '-n --' ] || exit 9\nshift 2\nexec \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "sudo"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	target := s.target("web1")
+	target.SSH.Sudo = true
+	h := s.connect(target, s.options())
+	var uid int
+	if err := h.Call(context.Background(), "uid", nil, &uid); err != nil || uid != 0 {
+		t.Errorf("uid %d, %v", uid, err)
+	}
+}
+
+func TestCallErrors(t *testing.T) {
+	s := startServer(t)
+	h := s.connect(s.target("web1"), s.options())
+
+	err := h.Call(context.Background(), "refuse", nil, nil)
+	var told *wire.Error
+	if !errors.As(err, &told) || err.Error() != "web1: no such device" {
+		t.Errorf("refusal: %v", err)
+	}
+	if _, err := echo(context.Background(), h); err != nil {
+		t.Errorf("after a refusal: %v", err)
+	}
+	err = h.Call(context.Background(), "die", nil, nil)
+	contains(t, err.Error(), "web1: die: ", "exit status 7: [31mkernel said no")
+	if _, err := echo(context.Background(), h); err == nil {
+		t.Error("a call after the agent's end went well")
+	}
+}
+
+func TestCallEndsWithItsContext(t *testing.T) {
+	s := startServer(t)
+	h := s.connect(s.target("web1"), s.options())
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if err := h.Call(ctx, "hang", nil, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestConnectionCutInACall(t *testing.T) {
+	s := startServer(t)
+	r := startRelay(t, s.address())
+	target, o := s.throughRelay(r)
+	h := s.connect(target, o)
+	time.AfterFunc(50*time.Millisecond, r.cut)
+	err := h.Call(context.Background(), "hang", nil, nil)
+	contains(t, err.Error(), "web1: hang: ", "the connection was lost")
+}
+
+func TestSilentHostIsNoticed(t *testing.T) {
+	s := startServer(t)
+	r := startRelay(t, s.address())
+	target, o := s.throughRelay(r)
+	o.keepAlive = 20 * time.Millisecond
+	h := s.connect(target, o)
+	close(r.stall)
+	err := h.Call(context.Background(), "echo", "x", nil)
+	contains(t, err.Error(), "web1: echo: ", "the connection was lost")
+}
+
+// throughRelay is a target whose connection the test can cut.
+func (s *server) throughRelay(r *relay) (Target, *Options) {
+	target := s.target("web1")
+	target.SSH.Port = r.port
+	s.write("known_hosts", fmt.Sprintf("[127.0.0.1]:%d %s", r.port, s.read("host_key.pub")), 0o600)
+	return target, s.options()
+}
+
+func TestAgentDirMustNeedNoQuoting(t *testing.T) {
+	for _, dir := range []string{"relative", "/", "/a b", "/a'b", "/a/../b", "/a//b", "/a/", "/$HOME", "/-a", "/a\nb"} {
+		_, err := Connect(context.Background(), Target{Name: "web1"}, &Options{AgentDir: dir, ConfigFiles: []string{}})
+		if err == nil || !strings.HasPrefix(err.Error(), "web1: configuration: agent directory ") {
+			t.Errorf("%q: %v", dir, err)
+		}
+	}
+}

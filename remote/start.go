@@ -1,0 +1,239 @@
+package remote
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/lvsform/lvsform/agent/wire"
+)
+
+const (
+	startLimit = 30 * time.Second // sudo may ask a slow directory service
+	maxNoise   = 64 << 10         // bytes a host may print before the agent speaks
+)
+
+// The scripts are constants but for DIR and HASH, which checkAgentDir and
+// hashFile vouch for. They stand between single quotes on one line, and so hold
+// no single quote, backslash, exclamation mark or line end: every login shell,
+// csh and fish too, hands them to sh as they are.
+//
+// startScript is all that a warm start runs. It goes into the directory before
+// it looks at it and at the file: nobody can then exchange them unseen, whoever
+// may write to a directory above. `ls -ldn` of both is one process; its first
+// line is the directory's (mode, links, owner, ...: nine words), the second the
+// file's. A `+` or `.` behind the mode is an access list or a security context.
+const startScript = `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH; ` +
+	`absent() { echo ` + marker + ` $1 $(id -u) $(uname -m) $(command -v gzip); exit 0; }; ` +
+	`[ -L DIR ] && absent unsafe-directory; ` +
+	`cd -P DIR 2>/dev/null || absent missing; ` +
+	`set -- $(LC_ALL=C ls -ldn . HASH 2>/dev/null); ` +
+	`case $1,$3 in drwx------*,0) ;; *) absent unsafe-directory;; esac; ` +
+	`case ${10},${12} in ,) absent missing;; -rwx------*,0) exec ./HASH agent;; esac; ` +
+	`absent unsafe-file`
+
+// pushScript stores what it reads. Others may push at the same time: each has a
+// file of its own, named for its process, and takes away those whose process is
+// gone. The newest eight agents stay.
+const pushScript = `umask 077; mkdir -p DIR && cd -P DIR || exit 1; ` +
+	`set -- $(LC_ALL=C ls -ldn .); ` +
+	`case $1,$3 in drwx------*,0) ;; *) echo DIR belongs to others too >&2; exit 1;; esac; ` +
+	`for t in .push.*; do kill -0 "${t##*.}" 2>/dev/null || rm -f "$t"; done; ` +
+	`t=.push.$$; trap "rm -f $t" EXIT; trap "exit 1" HUP INT TERM; ` +
+	`UNPACK >$t || exit 1; ` +
+	`set -- $(sha256sum $t); ` +
+	`case $1 in HASH) ;; *) echo the agent did not arrive whole >&2; exit 1;; esac; ` +
+	`chmod 700 $t && { sync $t 2>/dev/null || sync; } && mv -f $t HASH || exit 1; ` +
+	`ls -t | tail -n +9 | while read -r t; do rm -f "$t"; done`
+
+// marker begins the line by which startScript says that it starts nothing.
+const marker = "lvsform-start"
+
+// checkAgentDir admits directories that need no quoting anywhere.
+func checkAgentDir(dir string) error {
+	if !regexp.MustCompile(`^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$`).MatchString(dir) || path.Clean(dir) != dir {
+		return fmt.Errorf("agent directory %q: must be an absolute path of letters, digits, dots, dashes and underscores", dir)
+	}
+	return nil
+}
+
+// command wraps a script for the login shell.
+func (r *run) command(e *endpoint, script string, b *binary, unpack string) string {
+	c := "sh -c '" + strings.NewReplacer("DIR", r.opts.AgentDir, "HASH", b.hash, "UNPACK", unpack).Replace(script) + "'"
+	if e.sudo {
+		c = "sudo -n -- " + c
+	}
+	return c
+}
+
+// startAgent starts the agent, and pushes it first if it is not there.
+func (r *run) startAgent(ctx context.Context, l *link) (*Host, error) {
+	name := l.endpoint.name
+	arch := runtime.GOARCH // most hosts are like this one; those that are not say so
+	for pushed := false; ; {
+		b, err := r.binaries.get(arch)
+		if err != nil {
+			return nil, &Error{name, StepPush, err}
+		}
+		r.opts.Progress(name, string(StepStart))
+		p, absent, err := r.launch(ctx, l, b)
+		if err != nil {
+			return nil, &Error{name, StepStart, err}
+		}
+		if absent == nil {
+			stream := struct {
+				io.Reader
+				io.Writer
+				io.Closer
+			}{p.out, p.in, closer(l.close)}
+			return &Host{name: name, link: l, agent: p, wire: wire.NewClient(stream)}, nil
+		}
+		if err := absent.check(l.endpoint, r.opts.AgentDir); err != nil {
+			return nil, &Error{name, StepStart, err}
+		}
+		theirs, err := goArch(absent.machine)
+		if err != nil {
+			return nil, &Error{name, StepPush, err}
+		}
+		if theirs != arch {
+			arch = theirs
+			continue
+		}
+		if pushed {
+			return nil, &Error{name, StepPush, errors.New("the agent was stored, and is gone again")}
+		}
+		r.opts.Progress(name, string(StepPush))
+		if err := r.push(ctx, l, b, absent.gzip); err != nil {
+			return nil, &Error{name, StepPush, err}
+		}
+		pushed = true
+	}
+}
+
+// launch runs startScript. It returns the agent once it has said hello, or what
+// the script said instead.
+func (r *run) launch(ctx context.Context, l *link, b *binary) (*process, *absence, error) {
+	var p *process
+	var absent *absence
+	err := l.within(ctx, startLimit, func() error {
+		var err error
+		if p, err = l.exec(r.command(l.endpoint, startScript, b, "")); err != nil {
+			return err
+		}
+		out := bufio.NewReader(p.out)
+		p.out = out
+		var noise text
+		if absent, err = greeting(out, &noise); err == nil {
+			return nil
+		}
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+		<-p.ended
+		return notStarted(l.endpoint, p, noise.String())
+	})
+	return p, absent, err
+}
+
+// greeting reads up to the agent's hello or the script's marker. Lines before
+// that are what start-up files of shells print.
+func greeting(out *bufio.Reader, noise io.Writer) (*absence, error) {
+	for read := 0; read <= maxNoise; {
+		line, err := out.ReadSlice('\n')
+		read += len(line)
+		// At the end of a line: what was printed before may lack a line end.
+		if bytes.HasSuffix(line, []byte(wire.Hello)) {
+			return nil, nil
+		}
+		if _, after, ok := bytes.Cut(line, []byte(marker+" ")); ok && err == nil {
+			return parseAbsence(string(after)), nil
+		}
+		_, _ = noise.Write(line)
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("the host prints more than %d kB before the agent speaks: see the start-up files of its login shell", maxNoise>>10)
+}
+
+// notStarted explains why there is no agent although the script was run.
+func notStarted(e *endpoint, p *process, noise string) error {
+	text := "the agent did not speak: " + p.end()
+	if noise != "" {
+		text += "; the host printed: " + noise
+	}
+	switch {
+	case e.sudo && strings.Contains(p.stderr.String(), "password is required"):
+		text += fmt.Sprintf("; let %s run sudo without a password (NOPASSWD in sudoers)", e.user)
+	case strings.HasPrefix(p.end(), "exit status 126"):
+		text += "; is the agent's directory on a file system mounted noexec?"
+	}
+	return errors.New(text)
+}
+
+// absence is what the start script says when there is no agent to start.
+type absence struct {
+	why     string
+	uid     string
+	machine string // uname -m
+	gzip    bool
+}
+
+func parseAbsence(line string) *absence {
+	words := append(strings.Fields(printable(line)), "", "", "")
+	return &absence{why: words[0], uid: words[1], machine: words[2], gzip: words[3] != ""}
+}
+
+// check returns an error unless pushing the agent helps.
+func (a *absence) check(e *endpoint, dir string) error {
+	switch {
+	case a.uid != "0" && e.sudo:
+		return fmt.Errorf("sudo as %s does not lead to root (user id %s)", e.user, a.uid)
+	case a.uid != "0":
+		return fmt.Errorf("%s is not root (user id %s): log in as root, or say sudo: true", e.user, a.uid)
+	case a.why == "missing":
+		return nil
+	case a.why == "unsafe-directory":
+		return fmt.Errorf("%s on the host is not root's alone (a directory of root with mode 0700, no link): find out who made it, then remove it", dir)
+	}
+	return fmt.Errorf("the agent in %s on the host is not root's alone (a file of root with mode 0700, no link): find out who made it, then remove it", dir)
+}
+
+// slowestPush is the least number of bytes a second an agent is pushed with.
+const slowestPush = 32 << 10
+
+// push stores the agent on the host.
+func (r *run) push(ctx context.Context, l *link, b *binary, gzip bool) error {
+	content, unpack, err := b.content(gzip)
+	if err != nil {
+		return err
+	}
+	limit := startLimit + time.Duration(len(content)/slowestPush)*time.Second
+	return l.within(ctx, limit, func() error {
+		p, err := l.exec(r.command(l.endpoint, pushScript, b, unpack))
+		if err != nil {
+			return err
+		}
+		_, sendErr := p.in.Write(content)
+		_ = p.in.Close()
+		var printed text
+		_, _ = io.Copy(&printed, p.out)
+		<-p.ended
+		if p.status != nil {
+			return fmt.Errorf("%s %s", p.end(), printed.String())
+		}
+		return sendErr
+	})
+}
+
+type closer func()
+
+func (c closer) Close() error { c(); return nil }

@@ -1,0 +1,41 @@
+package remote
+
+import (
+	"strings"
+	"sync"
+	"unicode"
+)
+
+// printable makes one line of what a host has printed: control characters,
+// which could move a terminal's cursor or hide text, become spaces.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(s, "?"))
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// maxText is how many bytes of a host's words are kept.
+const maxText = 4 << 10
+
+// text keeps the beginning of what is written to it, and lets the rest go.
+type text struct {
+	mu   sync.Mutex
+	kept []byte
+}
+
+func (t *text) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kept = append(t.kept, p[:min(len(p), maxText-len(t.kept))]...)
+	return len(p), nil
+}
+
+func (t *text) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return printable(string(t.kept))
+}
