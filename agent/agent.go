@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/kernel"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -29,6 +30,10 @@ type Kernel interface {
 type Agent struct {
 	Kernel Kernel
 	Dir    string // StateDir, or a test's own
+
+	// Of verify: what stays open between two requests.
+	probes heldProbes
+	watch  *kernel.Watch
 }
 
 // Serve says hello and answers requests until the input ends.
@@ -36,11 +41,22 @@ func (a *Agent) Serve(ctx context.Context, rw io.ReadWriter) error {
 	if _, err := io.WriteString(rw, wire.Hello); err != nil {
 		return err
 	}
+	defer a.probes.close()
+	defer a.endWatch()
 	return wire.Serve(ctx, rw, map[wire.Method]wire.Handler{
 		wire.MethodObserve: wire.Handle(a.observe),
 		wire.MethodApply:   wire.Handle(a.apply),
 		wire.MethodDrain:   wire.Handle(a.drain),
 		wire.MethodSettle:  wire.Handle(a.settle),
+
+		wire.MethodProbeOpen:   wire.Handle(a.probeOpen),
+		wire.MethodProbeClose:  wire.Handle(a.probeClose),
+		wire.MethodConnections: wire.Handle(a.connections),
+		wire.MethodSockets:     wire.Handle(a.sockets),
+		wire.MethodWatchStart:  wire.Handle(a.watchStart),
+		wire.MethodWatchStop:   wire.Handle(a.watchStop),
+		wire.MethodWhoHas:      wire.Handle(a.whoHas),
+		wire.MethodMACs:        wire.Handle(a.macs),
 	})
 }
 

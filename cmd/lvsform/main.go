@@ -38,6 +38,9 @@ func (e *exitStatus) Error() string {
 
 func (e *exitStatus) Unwrap() error { return e.err }
 
+// version is set by the linker: make build.
+var version = "unknown"
+
 func main() {
 	testenv.Part(os.Args[1:])
 	os.Exit(run(os.Args[1:]))
@@ -57,7 +60,12 @@ func run(args []string) int {
 	if !errors.As(err, &status) {
 		status = &exitStatus{exitError, err}
 	}
-	if status.err != nil {
+	var problems inventory.Problems
+	switch {
+	case errors.As(status.err, &problems):
+		// Each line begins with its place in the file, as compilers write it.
+		fmt.Fprintln(os.Stderr, problems)
+	case status.err != nil:
 		fmt.Fprintf(os.Stderr, "lvsform: %v\n", status.err)
 	}
 	return status.status
@@ -66,15 +74,21 @@ func run(args []string) int {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "lvsform",
+		Version:       version,
 		Short:         "Declarative provisioning of Linux Virtual Server (IPVS) topologies",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.AddCommand(
 		// one line a command, in alphabetical order
+		newAgent(),
+		newApply(),
+		newDestroy(),
 		newLab(),
+		newPlan(),
 		newSchema(),
 		newValidate(),
+		newVerify(),
 	)
 	return root
 }

@@ -1,0 +1,55 @@
+# lvsform: `make` alone prints what it can do.
+
+GO       ?= go
+BIN      := bin/lvsform
+LINT     := bin/tools/golangci-lint-v2.12.2
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+# Packages with tests that change a kernel: they run a second time, in the lab.
+KERNEL   := ./kernel ./agent/... ./verify
+export CGO_ENABLED := 0
+
+.PHONY: help setup build demo test test-unit test-kernel lint bench fuzz agents clean
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install what the lab and the tests need (Debian packages, as root), or say what is missing
+	@sh testenv/setup.sh
+
+build: ## build bin/lvsform, one static binary
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/lvsform
+
+agents: ## build the agent for every other architecture, beside bin/lvsform
+	for arch in amd64 arm64 arm ppc64le riscv64 s390x; do \
+	  GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/lvsform-linux-$$arch ./cmd/lvsform || exit 1; done
+
+demo: setup build ## plan, apply, prove and undo a tutorial on a real kernel
+	$(BIN) lab examples/tutorials/dr-one-subnet/lvsform.yaml -- sh $(CURDIR)/examples/demo.sh
+
+test: setup build test-unit test-kernel ## all tests, those that need a real kernel included
+
+test-unit: build # tests on this machine; the ones that boot a lab are among them
+	$(GO) test ./...
+
+test-kernel: build # tests that change a kernel, inside the lab
+	$(GO) test -count=1 -exec '$(CURDIR)/$(BIN) lab --here $(CURDIR)/testenv/testdata/kernel.yaml --' $(KERNEL)
+
+lint: $(LINT) ## golangci-lint, pinned, with the linters of .golangci.yml
+	$(LINT) run ./...
+
+$(LINT):
+	@mkdir -p $(@D)
+	cd $(@D) && GOBIN=$(CURDIR)/$(@D) $(GO) install -ldflags='-s -w' github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(subst golangci-lint-,,$(@F))
+	mv $(@D)/golangci-lint $@
+
+bench: setup build ## measure the speed the docs claim, as ratios in one run
+	$(GO) test -run '^$$' -bench . -benchtime 3x ./plan ./inventory ./remote
+
+fuzz: ## fuzz every parser of outside input, 30 seconds each
+	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime 30s ./inventory
+	$(GO) test -run '^$$' -fuzz FuzzServe -fuzztime 30s ./agent/wire
+	$(GO) test -run '^$$' -fuzz FuzzJournal -fuzztime 30s ./agent
+
+clean: ## remove what make has built
+	rm -rf bin

@@ -1,0 +1,177 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lvsform/lvsform/agent/wire"
+)
+
+const (
+	// probeStagger is how long a connection that is slow to open holds up the
+	// next one. The director sees them in their order, and a dead real server
+	// costs its probes this much and the time limit once.
+	probeStagger = 250 * time.Millisecond
+	// probePoll bounds one wait for sockets, to notice a request's end.
+	probePoll = 100 * time.Millisecond
+	// maxProbes bounds the sockets of one request.
+	maxProbes = 1024
+)
+
+// heldProbes are the open connections of MethodProbeOpen.
+type heldProbes struct {
+	mu    sync.Mutex
+	fds   []int
+	limit *time.Timer
+}
+
+// hold keeps sockets until close is called or the limit has passed.
+func (h *heldProbes) hold(fds []int, limit time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fds = append(h.fds, fds...)
+	if h.limit != nil {
+		h.limit.Stop()
+	}
+	h.limit = time.AfterFunc(limit, h.close)
+}
+
+func (h *heldProbes) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, fd := range h.fds {
+		_ = unix.Close(fd) // nothing was written that could be lost
+	}
+	h.fds = nil
+	if h.limit != nil {
+		h.limit.Stop()
+	}
+}
+
+func (a *Agent) probeClose(context.Context, wire.Nothing) (wire.Nothing, error) {
+	a.probes.close()
+	return wire.Nothing{}, nil
+}
+
+func (a *Agent) probeOpen(ctx context.Context, req wire.ProbeOpenRequest) (wire.ProbeOpened, error) {
+	if req.Count < 1 || req.Count > maxProbes || req.Timeout <= 0 {
+		return wire.ProbeOpened{}, fmt.Errorf("%d probes with a limit of %s are not possible", req.Count, req.Timeout)
+	}
+	attempts := make([]*attempt, req.Count)
+	for i := range attempts {
+		attempts[i] = begin(req.Address, req.Timeout)
+		// Earlier ones may still be opening; their answers are taken on the way.
+		wait(ctx, attempts[:i+1], attempts[i], time.Now().Add(min(probeStagger, req.Timeout)))
+	}
+	wait(ctx, attempts, nil, time.Now().Add(req.Timeout))
+
+	var out wire.ProbeOpened
+	var open []int
+	for _, t := range attempts {
+		p := wire.Probe{Local: t.local}
+		if t.err != nil {
+			p.Failed = t.err.Error()
+		} else {
+			open = append(open, t.fd)
+		}
+		out.Probes = append(out.Probes, p)
+	}
+	a.probes.hold(open, wire.ProbeHold)
+	return out, ctx.Err()
+}
+
+// attempt is one connection on its way. Not a net.Dialer: that does not tell
+// the local port of a connection that failed, by which the director knows it.
+type attempt struct {
+	fd      int
+	local   netip.AddrPort
+	expires time.Time
+	pending bool
+	err     error
+}
+
+// begin sends the request to connect.
+func begin(to netip.AddrPort, timeout time.Duration) *attempt {
+	t := &attempt{expires: time.Now().Add(timeout)}
+	family := unix.AF_INET
+	var sa unix.Sockaddr = &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}
+	if to.Addr().Is6() {
+		family, sa = unix.AF_INET6, &unix.SockaddrInet6{Addr: to.Addr().As16(), Port: int(to.Port())}
+	}
+	if t.fd, t.err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); t.err != nil {
+		return t
+	}
+	switch err := unix.Connect(t.fd, sa); {
+	case err == nil:
+	case errors.Is(err, unix.EINPROGRESS):
+		t.pending = true
+	default:
+		t.fail(err)
+		return t
+	}
+	// Address and port are chosen by now.
+	switch local, err := unix.Getsockname(t.fd); local := local.(type) {
+	case *unix.SockaddrInet4:
+		t.local = netip.AddrPortFrom(netip.AddrFrom4(local.Addr), uint16(local.Port))
+	case *unix.SockaddrInet6:
+		t.local = netip.AddrPortFrom(netip.AddrFrom16(local.Addr), uint16(local.Port))
+	default:
+		t.fail(fmt.Errorf("local address: %w", err))
+	}
+	return t
+}
+
+func (t *attempt) fail(err error) {
+	_ = unix.Close(t.fd)
+	t.pending, t.err = false, err
+}
+
+// wait takes in how the pending attempts end, until none is left, or the one
+// that is named has ended, or the time has come.
+func wait(ctx context.Context, attempts []*attempt, one *attempt, until time.Time) {
+	for {
+		var pending []*attempt
+		var fds []unix.PollFd
+		now := time.Now()
+		next := min(probePoll, until.Sub(now))
+		for _, t := range attempts {
+			switch {
+			case !t.pending:
+			case ctx.Err() != nil:
+				t.fail(ctx.Err())
+			case now.After(t.expires):
+				t.fail(errors.New("no answer in time"))
+			default:
+				pending = append(pending, t)
+				fds = append(fds, unix.PollFd{Fd: int32(t.fd), Events: unix.POLLOUT})
+				next = min(next, t.expires.Sub(now))
+			}
+		}
+		if len(pending) == 0 || one != nil && !one.pending || !now.Before(until) {
+			return
+		}
+		if _, err := unix.Poll(fds, int(next.Milliseconds())+1); err != nil && !errors.Is(err, unix.EINTR) {
+			for _, t := range pending {
+				t.fail(err)
+			}
+			return
+		}
+		for i, t := range pending {
+			if fds[i].Revents == 0 {
+				continue
+			}
+			t.pending = false
+			if errno, err := unix.GetsockoptInt(t.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil {
+				t.fail(err)
+			} else if errno != 0 {
+				t.fail(unix.Errno(errno))
+			}
+		}
+	}
+}
