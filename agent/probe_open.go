@@ -20,8 +20,6 @@ const (
 	probeStagger = 250 * time.Millisecond
 	// probePoll bounds one wait for sockets, to notice a request's end.
 	probePoll = 100 * time.Millisecond
-	// maxProbes bounds the sockets of one request.
-	maxProbes = 1024
 )
 
 // heldProbes are the open connections of MethodProbeOpen.
@@ -60,7 +58,7 @@ func (a *Agent) probeClose(context.Context, wire.Nothing) (wire.Nothing, error) 
 }
 
 func (a *Agent) probeOpen(ctx context.Context, req wire.ProbeOpenRequest) (wire.ProbeOpened, error) {
-	if req.Count < 1 || req.Count > maxProbes || req.Timeout <= 0 {
+	if req.Count < 1 || req.Count > wire.MaxProbes || req.Timeout <= 0 {
 		return wire.ProbeOpened{}, fmt.Errorf("%d probes with a limit of %s are not possible", req.Count, req.Timeout)
 	}
 	attempts := make([]*attempt, req.Count)
@@ -91,6 +89,7 @@ func (a *Agent) probeOpen(ctx context.Context, req wire.ProbeOpenRequest) (wire.
 type attempt struct {
 	fd      int
 	local   netip.AddrPort
+	timeout time.Duration
 	expires time.Time
 	pending bool
 	err     error
@@ -98,7 +97,7 @@ type attempt struct {
 
 // begin sends the request to connect.
 func begin(to netip.AddrPort, timeout time.Duration) *attempt {
-	t := &attempt{expires: time.Now().Add(timeout)}
+	t := &attempt{timeout: timeout, expires: time.Now().Add(timeout)}
 	family := unix.AF_INET
 	var sa unix.Sockaddr = &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}
 	if to.Addr().Is6() {
@@ -146,7 +145,7 @@ func wait(ctx context.Context, attempts []*attempt, one *attempt, until time.Tim
 			case ctx.Err() != nil:
 				t.fail(ctx.Err())
 			case now.After(t.expires):
-				t.fail(errors.New("no answer in time"))
+				t.fail(fmt.Errorf("no answer within %s", t.timeout))
 			default:
 				pending = append(pending, t)
 				fds = append(fds, unix.PollFd{Fd: int32(t.fd), Events: unix.POLLOUT})

@@ -46,28 +46,31 @@ func gratuitousARP(mac net.HardwareAddr, ip netip.Addr) []byte {
 // unsolicitedNA is a whole IPv6 packet to ff02::1 with a neighbour
 // advertisement for the address.
 func unsolicitedNA(mac net.HardwareAddr, ip netip.Addr) []byte {
-	allNodes := netip.MustParseAddr("ff02::1")
 	var na bytes.Buffer
 	na.Write([]byte{136, 0, 0, 0})  // type neighbour advertisement, checksum to come
 	na.Write([]byte{0x20, 0, 0, 0}) // override
 	na.Write(ip.AsSlice())          // target
 	na.Write([]byte{2, 1})          // option: target link-layer address, 8 octets
 	na.Write(mac)
-	body := na.Bytes()
+	return icmpv6Packet(ip, netip.MustParseAddr("ff02::1"), na.Bytes())
+}
 
+// icmpv6Packet is a whole IPv6 packet of neighbour discovery: hop limit 255,
+// and the checksum put into the message.
+func icmpv6Packet(from, to netip.Addr, message []byte) []byte {
 	var pseudo bytes.Buffer // RFC 8200 section 8.1
-	pseudo.Write(ip.AsSlice())
-	pseudo.Write(allNodes.AsSlice())
-	_ = binary.Write(&pseudo, binary.BigEndian, uint32(len(body)))
+	pseudo.Write(from.AsSlice())
+	pseudo.Write(to.AsSlice())
+	_ = binary.Write(&pseudo, binary.BigEndian, uint32(len(message)))
 	pseudo.Write([]byte{0, 0, 0, unix.IPPROTO_ICMPV6})
-	pseudo.Write(body)
-	binary.BigEndian.PutUint16(body[2:], internetChecksum(pseudo.Bytes()))
+	pseudo.Write(message)
+	binary.BigEndian.PutUint16(message[2:], internetChecksum(pseudo.Bytes()))
 
 	var p bytes.Buffer
-	p.Write([]byte{0x60, 0, 0, 0, 0, byte(len(body)), unix.IPPROTO_ICMPV6, 255})
-	p.Write(ip.AsSlice())
-	p.Write(allNodes.AsSlice())
-	p.Write(body)
+	p.Write([]byte{0x60, 0, 0, 0, 0, byte(len(message)), unix.IPPROTO_ICMPV6, 255})
+	p.Write(from.AsSlice())
+	p.Write(to.AsSlice())
+	p.Write(message)
 	return p.Bytes()
 }
 

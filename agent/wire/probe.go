@@ -36,6 +36,9 @@ const (
 // ProbeHold is how long the agent holds connections that nobody closes.
 const ProbeHold = 30 * time.Second
 
+// MaxProbes is how many connections the agent opens at most for one request.
+const MaxProbes = 1024
+
 // ProbeOpenRequest says where to connect to.
 type ProbeOpenRequest struct {
 	Address netip.AddrPort `json:"address"`

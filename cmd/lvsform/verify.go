@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lvsform/lvsform/verify"
+)
+
+func newVerify() *cobra.Command {
+	var (
+		ssh     sshFlags
+		asJSON  bool
+		probes  int
+		timeout time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "verify [FILE]",
+		Short: "Send test traffic to every service and judge it",
+		Long: `Send test traffic to every service and judge it.
+
+Every client host opens connections to the VIP, sends nothing on them, and
+closes them. Meanwhile the director is asked which real server got each, and the
+real servers what they saw of it. Nothing is changed on any host. The exit
+status is 3 when a check fails.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if probes < 0 || probes > verify.MaxProbes || timeout <= 0 {
+				return errors.New("--probes takes 0 to 1024, and --timeout more than nothing")
+			}
+			inv, err := loadInventory(args)
+			if err != nil {
+				return err
+			}
+			s := ssh.connect(cmd.Context(), cmd, inv)
+			defer s.Close()
+			report, err := verify.Run(cmd.Context(), inv, s.Callers(), verify.Options{
+				Probes:   probes,
+				Timeout:  timeout,
+				Progress: func(line string) { s.progress.show("%s", line) },
+			})
+			s.progress.end()
+			if err != nil {
+				return err
+			}
+			return printReport(cmd, report, asJSON)
+		},
+	}
+	ssh.add(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdict as JSON")
+	cmd.Flags().IntVar(&probes, "probes", 0, "connections from each client to each service; 0 chooses by scheduler and weights")
+	cmd.Flags().DurationVar(&timeout, "timeout", verify.DefaultTimeout, "how long a connection may take to open")
+	return cmd
+}
+
+// printReport prints a verdict; one that is not good ends the program with a
+// status of its own.
+func printReport(cmd *cobra.Command, r *verify.Report, asJSON bool) error {
+	var err error
+	if asJSON {
+		err = printJSON(cmd.OutOrStdout(), r)
+	} else {
+		err = r.WriteText(cmd.OutOrStdout())
+	}
+	if err == nil && !r.Passed {
+		return &exitStatus{exitNotVerified, nil}
+	}
+	return err
+}

@@ -1,0 +1,122 @@
+package kernel
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Socket is a TCP connection as this host sees it.
+type Socket struct {
+	Local, Remote netip.AddrPort
+	State         string // as ss(8) and IPVS name it: ESTABLISHED, SYN_RECV, ...
+}
+
+// FindSockets lists the TCP connections of a local port whose peers have one
+// of the given ports. It reads /proc/net/tcp and tcp6, not sock_diag(7), which
+// would load a module.
+func FindSockets(ctx context.Context, port uint16, peers []uint16) ([]Socket, error) {
+	var out []Socket
+	for _, name := range []string{"tcp", "tcp6"} {
+		f, err := os.Open(procNet + name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a kernel without IPv6
+		}
+		if err != nil {
+			return nil, err
+		}
+		found, err := scanSockets(ctx, f, port, peers)
+		_ = f.Close()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Name(), err)
+		}
+		out = append(out, found...)
+	}
+	return out, nil
+}
+
+// scanSockets reads the text of either table:
+//
+//	sl  local_address rem_address   st tx_queue ...
+//	 0: 1E5BA8C0:0050 075BA8C0:9CB0 01 00000000:00000000 ...
+func scanSockets(ctx context.Context, r io.Reader, port uint16, peers []uint16) ([]Socket, error) {
+	local := fmt.Sprintf("%04X", port)
+	wanted := make(map[string]bool, len(peers))
+	for _, p := range peers {
+		wanted[fmt.Sprintf("%04X", p)] = true
+	}
+	var out []Socket
+	rows := bufio.NewScanner(r)
+	for n := 0; rows.Scan(); n++ {
+		if n%4096 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if n == 0 {
+			continue // the heading
+		}
+		f := strings.Fields(rows.Text())
+		if len(f) < 4 {
+			return nil, fmt.Errorf("row %q is cut short", rows.Text())
+		}
+		_, here, _ := strings.Cut(f[1], ":")
+		_, there, _ := strings.Cut(f[2], ":")
+		if here != local || !wanted[there] {
+			continue
+		}
+		s := Socket{State: tcpState(f[3])}
+		var err error
+		if s.Local, err = parseSocketAddress(f[1]); err != nil {
+			return nil, err
+		}
+		if s.Remote, err = parseSocketAddress(f[2]); err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, rows.Err()
+}
+
+// parseSocketAddress reads an address that the kernel wrote as 32-bit words of
+// its own byte order. A client of IPv4 at a listener on [::] is shown mapped
+// into IPv6; it is unmapped here.
+func parseSocketAddress(text string) (netip.AddrPort, error) {
+	ip, port, _ := strings.Cut(text, ":")
+	p, err := strconv.ParseUint(port, 16, 16)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("address %q: %w", text, err)
+	}
+	b, err := hex.DecodeString(ip)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("address %q: %w", text, err)
+	}
+	for i := 0; i+4 <= len(b); i += 4 {
+		binary.NativeEndian.PutUint32(b[i:], binary.BigEndian.Uint32(b[i:]))
+	}
+	a, ok := netip.AddrFromSlice(b)
+	if !ok {
+		return netip.AddrPort{}, fmt.Errorf("%q is not an address", text)
+	}
+	return netip.AddrPortFrom(a.Unmap(), uint16(p)), nil
+}
+
+// tcpState names the states of include/net/tcp_states.h.
+func tcpState(code string) string {
+	names := []string{
+		"", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
+		"CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "SYN_RECV",
+	}
+	n, err := strconv.ParseUint(code, 16, 8)
+	if err != nil || n == 0 || n >= uint64(len(names)) {
+		return code
+	}
+	return names[n]
+}

@@ -1,0 +1,48 @@
+// Package verify proves with test traffic that virtual services work as their
+// forwarding mode says. It gathers evidence from the hosts' agents, and from
+// the evidence alone it judges.
+package verify
+
+import (
+	"context"
+	"time"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/inventory"
+)
+
+// DefaultTimeout is how long a probe may take to connect. The first repeat of
+// a lost request comes after one second, the second after three.
+const DefaultTimeout = 3 * time.Second
+
+// MaxProbes is the most probes a client may be asked to hold open at a time.
+const MaxProbes = wire.MaxProbes
+
+// Options are the choices of one run. The zero value is a good one.
+type Options struct {
+	Probes   int               // of each client to each service; 0 chooses by scheduler and weights
+	Timeout  time.Duration     // of each probe; 0 is DefaultTimeout
+	Progress func(line string) // may be nil
+}
+
+// Run sends test traffic to every service, one after the other, and judges
+// what it finds. Hosts are asked through their callers, by name; a host that
+// does not answer makes checks fail and is no error. The error is the context's.
+func Run(ctx context.Context, inv *inventory.Inventory, hosts map[string]wire.Caller, opts Options) (*Report, error) {
+	if opts.Timeout <= 0 {
+		opts.Timeout = DefaultTimeout
+	}
+	if opts.Progress == nil {
+		opts.Progress = func(string) {}
+	}
+	g := &gatherer{inv: inv, hosts: hosts, opts: opts}
+	g.collectMACs(ctx)
+	var services []Service
+	for _, s := range inv.Services {
+		services = append(services, judge(s, g.gather(ctx, s)))
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return newReport(services), nil
+}
