@@ -31,7 +31,12 @@ func drDemands(s *service) inventory.Problems {
 		for _, r := range s.RealServers {
 			out = append(out, drDemandsOfServer(s, d, r)...)
 		}
-		out = append(out, drDemandsOfClients(s, d)...)
+	}
+	for _, c := range s.clients() {
+		if nic, _ := egress(c, s.VIP); nic == nil {
+			out = append(out, s.problem(c.Path, "give "+c.Name+" a gateway, or a NIC in the VIP's network",
+				"client %s has no route to the VIP %s", c.Name, s.VIP))
+		}
 	}
 	return out
 }
@@ -54,7 +59,7 @@ func drDemandsOfServer(s *service, d *inventory.Host, r *inventory.RealServer) i
 	for _, c := range s.clients() {
 		to, ok := clientAddress(c, s.VIP)
 		if !ok {
-			continue // reported once, with the client
+			continue // it has no route to the VIP, which is its own problem
 		}
 		nic, router := egress(r.Host, to)
 		switch {
@@ -64,20 +69,6 @@ func drDemandsOfServer(s *service, d *inventory.Host, r *inventory.RealServer) i
 		case router.IsValid() && ownerOf(d, router) != nil:
 			out = append(out, s.problem(r.Host.Path+".gateway", "use a router other than the director",
 				"the gateway of real server %s is director %s, which drops the replies: their source, the VIP, is an address of its own", r.Host.Name, d.Name))
-		}
-	}
-	return out
-}
-
-func drDemandsOfClients(s *service, d *inventory.Host) inventory.Problems {
-	var out inventory.Problems
-	for _, c := range s.clients() {
-		if nic, _ := egress(c, s.VIP); nic == nil {
-			out = append(out, s.problem(c.Path, "give "+c.Name+" a gateway, or a NIC in the VIP's network",
-				"client %s has no route to the VIP %s", c.Name, s.VIP))
-		} else if _, ok := clientAddress(c, s.VIP); !ok {
-			out = append(out, s.problem(c.Path, "give "+c.Name+" an "+family(s.VIP)+" address",
-				"client %s has no %s address", c.Name, family(s.VIP)))
 		}
 	}
 	return out

@@ -179,14 +179,14 @@ func (s *service) vipOn(link string) state.Address {
 	return state.Address{Link: link, Prefix: hostPrefix(s.VIP), Deprecated: s.VIP.Is6()}
 }
 
-// clients are the inventory's clients that use the service from outside: not
-// its director or real servers themselves.
+// clients are the inventory's clients that use the service from outside: hosts
+// with an address of its family that are not its director or real server.
 func (s *service) clients() []*inventory.Host {
 	var out []*inventory.Host
 	for _, h := range s.inv.Hosts {
 		carries := slices.Contains(s.Directors, h) ||
 			slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return r.Host == h })
-		if h.Has(inventory.RoleClient) && !carries {
+		if h.Has(inventory.RoleClient) && !carries && speaks(h, s.VIP.Is6()) {
 			out = append(out, h)
 		}
 	}

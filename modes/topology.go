@@ -69,3 +69,13 @@ func neighbourOf(from, to *inventory.Host, is6 bool) (fromNIC, toNIC *inventory.
 	}
 	return nil, nil, netip.Addr{}
 }
+
+// speaks reports whether a host has an address of the family.
+func speaks(h *inventory.Host, is6 bool) bool {
+	for _, n := range h.NICs {
+		if _, ok := address(n, is6); ok {
+			return true
+		}
+	}
+	return false
+}

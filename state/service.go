@@ -59,7 +59,7 @@ type Service struct {
 func (Service) Kind() Kind { return KindService }
 
 // Key implements Item.
-func (s Service) Key() string { return s.ServiceID.String() }
+func (s Service) Key() string { return s.String() }
 
 // Value implements Item.
 func (s Service) Value() string {
