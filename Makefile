@@ -25,7 +25,7 @@ agents: ## build the agent for every other architecture, beside bin/lvsform
 	  GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/lvsform-linux-$$arch ./cmd/lvsform || exit 1; done
 
 demo: setup build ## plan, apply, prove and undo a tutorial on a real kernel
-	$(BIN) lab examples/tutorials/dr-one-subnet/lvsform.yaml -- sh $(CURDIR)/examples/demo.sh
+	$(BIN) lab examples/tutorials/dr-one-subnet/lvsform.yaml -- sh $(CURDIR)/examples/demo.sh client http://192.168.91.30/
 
 test: setup build test-unit test-kernel ## all tests, those that need a real kernel included
 

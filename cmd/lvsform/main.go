@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/testenv"
 )
 
