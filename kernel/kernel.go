@@ -101,8 +101,8 @@ func (k *Kernel) Do(ctx context.Context, c state.Change) error {
 		err = doModule(ctx, c)
 	case state.KindSysctl:
 		err = doSysctl(c)
-	case state.KindLink:
-		err = k.doLink(c)
+	case state.KindUp:
+		err = k.doUp(c)
 	case state.KindAddress:
 		err = k.doAddress(c)
 	case state.KindService:

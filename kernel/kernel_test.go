@@ -28,11 +28,11 @@ func newNamespace(t *testing.T) *Kernel {
 		t.Fatal(err)
 	}
 	t.Cleanup(k.Close)
-	peer := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: kerneltest.Device, MTU: 1500}, PeerName: "peer"}
+	peer := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: kerneltest.Device, MTU: 1500}, PeerName: kerneltest.Spare}
 	if err := k.route.LinkAdd(peer); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"lo", "peer", kerneltest.Device} {
+	for _, name := range []string{"lo", kerneltest.Spare, kerneltest.Device} {
 		link, err := k.route.LinkByName(name)
 		if err != nil {
 			t.Fatal(err)

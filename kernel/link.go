@@ -38,6 +38,9 @@ func (k *Kernel) observeLinks(host state.Host) error {
 			MTU:  a.MTU,
 			Up:   a.Flags&net.FlagUp != 0,
 		})
+		if a.Flags&net.FlagUp != 0 {
+			host.Put(state.Up{Link: a.Name})
+		}
 	}
 	return err
 }
@@ -49,29 +52,4 @@ func linkMAC(a net.HardwareAddr) string {
 		return ""
 	}
 	return a.String()
-}
-
-func (k *Kernel) doLink(c state.Change) error {
-	before, _ := c.Before.(state.Link)
-	after, ok := c.After.(state.Link)
-	if !ok || c.Op() != state.Modify || before.MAC != after.MAC {
-		return errUnsupported
-	}
-	link, err := k.route.LinkByName(after.Name)
-	if err != nil {
-		return err
-	}
-	if before.MTU != after.MTU {
-		if err := k.route.LinkSetMTU(link, after.MTU); err != nil {
-			return err
-		}
-	}
-	switch {
-	case after.Up && !before.Up:
-		return k.route.LinkSetUp(link)
-	case before.Up && !after.Up:
-		return k.route.LinkSetDown(link)
-	default:
-		return nil
-	}
 }

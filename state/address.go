@@ -1,11 +1,17 @@
 package state
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // Address is an address on a network device.
 type Address struct {
 	Link   string       `json:"link"`
 	Prefix netip.Prefix `json:"prefix"` // the address itself with its prefix length, not masked
+	// Peer is the other end's address on a point-to-point device; the prefix
+	// length is then the peer's.
+	Peer netip.Addr `json:"peer,omitzero"`
 	// Deprecated is preferred_lft 0: the kernel never chooses the address as
 	// the source of a new connection. IPv6 only.
 	Deprecated bool `json:"deprecated,omitempty"`
@@ -15,7 +21,12 @@ type Address struct {
 func (Address) Kind() Kind { return KindAddress }
 
 // Key implements Item.
-func (a Address) Key() string { return a.Prefix.String() + " on " + a.Link }
+func (a Address) Key() string {
+	if a.Peer.IsValid() {
+		return fmt.Sprintf("%s peer %s/%d on %s", a.Prefix.Addr(), a.Peer, a.Prefix.Bits(), a.Link)
+	}
+	return a.Prefix.String() + " on " + a.Link
+}
 
 // Value implements Item.
 func (a Address) Value() string {

@@ -59,16 +59,32 @@ func decodeKind(kind Kind, data []byte) (Item, error) {
 	switch kind {
 	case KindModule:
 		return decode[Module](data)
-	case KindSysctl:
-		return decode[Sysctl](data)
+	case KindFOUPort:
+		return decode[FOUPort](data)
 	case KindLink:
 		return decode[Link](data)
+	case KindTunnel:
+		return decode[TunnelLink](data)
+	case KindUp:
+		return decode[Up](data)
+	case KindSysctl:
+		return decode[Sysctl](data)
 	case KindAddress:
 		return decode[Address](data)
+	case KindRoute:
+		return decode[Route](data)
+	case KindNeighbour:
+		return decode[Neighbour](data)
+	case KindRule:
+		return decode[Rule](data)
+	case KindTimeouts:
+		return decode[Timeouts](data)
 	case KindService:
 		return decode[Service](data)
 	case KindDestination:
 		return decode[Destination](data)
+	case KindSyncDaemon:
+		return decode[SyncDaemon](data)
 	default:
 		return nil, fmt.Errorf("unknown kind of item %q", kind)
 	}

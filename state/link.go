@@ -2,7 +2,8 @@ package state
 
 import "fmt"
 
-// Link is a network device.
+// Link is a network device as it is: a fact that lvsform observes and never
+// changes. Whether it is up is also an item of its own, Up, which it does change.
 type Link struct {
 	Name string `json:"name"`
 	MAC  string `json:"mac,omitempty"` // lower case, colons; empty where the device has none

@@ -51,6 +51,9 @@ type Service struct {
 	// PersistenceBits is how many leading bits of the client's address count;
 	// 32 for IPv4 and 128 for IPv6 unless narrowed. Always set, as in the kernel.
 	PersistenceBits int `json:"persistence_bits"`
+	// Engine is a persistence engine that tells a protocol's own sessions
+	// apart: sip. With Persistence only.
+	Engine string `json:"engine,omitempty"`
 	// OnePacket schedules every UDP datagram on its own.
 	OnePacket bool `json:"one_packet,omitempty"`
 }
@@ -73,6 +76,9 @@ func (s Service) Value() string {
 	}
 	if full := 32; s.PersistenceBits != full && (!s.Is6() || s.PersistenceBits != 128) {
 		fmt.Fprintf(&b, " netmask /%d", s.PersistenceBits)
+	}
+	if s.Engine != "" {
+		b.WriteString(" pe " + s.Engine)
 	}
 	if s.OnePacket {
 		b.WriteString(" ops")

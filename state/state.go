@@ -20,17 +20,28 @@ type Kind string
 // The kinds, in the order in which one depends on the other.
 const (
 	KindModule      Kind = "module"
-	KindSysctl      Kind = "sysctl"
+	KindFOUPort     Kind = "fou-port"
 	KindLink        Kind = "link"
+	KindTunnel      Kind = "tunnel"
+	KindUp          Kind = "up"
+	KindSysctl      Kind = "sysctl"
 	KindAddress     Kind = "address"
+	KindRoute       Kind = "route"
+	KindNeighbour   Kind = "neighbour"
+	KindRule        Kind = "rule"
+	KindTimeouts    Kind = "timeouts"
 	KindService     Kind = "service"
 	KindDestination Kind = "destination"
+	KindSyncDaemon  Kind = "sync-daemon"
 )
 
 // Kinds lists every kind in dependency order: an item may need items of
 // earlier kinds, never of later ones.
 func Kinds() []Kind {
-	return []Kind{KindModule, KindSysctl, KindLink, KindAddress, KindService, KindDestination}
+	return []Kind{
+		KindModule, KindFOUPort, KindLink, KindTunnel, KindUp, KindSysctl, KindAddress, KindRoute,
+		KindNeighbour, KindRule, KindTimeouts, KindService, KindDestination, KindSyncDaemon,
+	}
 }
 
 // Item is one thing a host can be told. Implementations are comparable struct

@@ -20,11 +20,21 @@ var (
 func everything() []state.Item {
 	return []state.Item{
 		state.Module{Name: "ip_vs_rr"},
-		state.Sysctl{Name: state.ConfSysctl("ipv4", "eth0.100", "arp_ignore"), Setting: "1"},
+		state.FOUPort{Port: 5555},
+		state.FOUPort{Port: 5555, IPv6: true},
 		state.Link{Name: "eth0", MAC: "02:00:00:00:00:01", MTU: 1500, Up: true},
+		state.TunnelLink{Name: "tun0", Type: state.TunnelGRE, Local: netip.MustParseAddr("192.0.2.1"), Remote: netip.MustParseAddr("192.0.2.2"), TTL: 64},
+		state.Up{Link: "tunl0"},
+		state.Sysctl{Name: state.ConfSysctl("ipv4", "eth0.100", "arp_ignore"), Setting: "1"},
 		state.Address{Link: "lo", Prefix: netip.MustParsePrefix("192.0.2.10/32")},
+		state.Address{Link: "tun0", Prefix: netip.MustParsePrefix("192.0.2.11/32"), Peer: netip.MustParseAddr("192.0.2.12")},
 		state.Address{Link: "lo", Prefix: netip.MustParsePrefix("2001:db8::10/128"), Deprecated: true},
-		state.Service{ServiceID: mark, Scheduler: "sh", Flags: "flag-1,flag-2", Persistence: 300, PersistenceBits: 64, OnePacket: true},
+		state.Route{To: netip.MustParsePrefix("198.51.100.0/24"), Link: "tun0", Source: netip.MustParseAddr("192.0.2.11"), Protocol: 4},
+		state.Route{To: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("192.0.2.1"), Link: "eth0", Metric: 100, Protocol: state.RouteProtocol},
+		state.Neighbour{Link: "eth0", Address: netip.MustParseAddr("192.0.2.10"), MAC: "02:00:00:00:00:01"},
+		state.Rule{Family: state.RuleIPv4, Table: "nat", Chain: "POSTROUTING", Spec: "-j MASQUERADE"},
+		state.Timeouts{TCP: 900, TCPFin: 120, UDP: 300},
+		state.Service{ServiceID: mark, Scheduler: "sh", Flags: "flag-1,flag-2", Persistence: 300, PersistenceBits: 64, Engine: "sip", OnePacket: true},
 		state.Service{ServiceID: web, Scheduler: "rr", PersistenceBits: 32},
 		state.Destination{Service: web, Address: netip.MustParseAddrPort("192.0.2.9:80"), Forward: state.ForwardDR, Weight: 1},
 		state.Destination{
@@ -32,6 +42,7 @@ func everything() []state.Item {
 			UpperThreshold: 100, LowerThreshold: 50,
 			Tunnel: state.Tunnel{Type: "gue", Port: 5555, Checksum: true, RemoteChecksum: true},
 		},
+		state.SyncDaemon{Role: state.SyncMaster, Interface: "eth0", ID: 1, MaxLen: 1472, Group: netip.MustParseAddr("224.0.0.81"), Port: 8848, TTL: 1},
 	}
 }
 
@@ -42,14 +53,25 @@ func TestText(t *testing.T) {
 	}
 	want := []string{
 		"module ip_vs_rr",
-		"sysctl net.ipv4.conf.eth0/100.arp_ignore 1",
+		"fou-port 5555 gue",
+		"fou-port 5555 gue -6",
 		"link eth0 up mtu 1500 address 02:00:00:00:00:01",
+		"tunnel tun0 gre local 192.0.2.1 remote 192.0.2.2 ttl 64",
+		"up tunl0",
+		"sysctl net.ipv4.conf.eth0/100.arp_ignore 1",
 		"address 192.0.2.10/32 on lo",
+		"address 192.0.2.11 peer 192.0.2.12/32 on tun0",
 		"address 2001:db8::10/128 on lo preferred_lft 0",
-		"service fwmark 7 -6 sh sched-flags flag-1,flag-2 persistent 300 netmask /64 ops",
+		"route 198.51.100.0/24 dev tun0 src 192.0.2.11 proto 4",
+		"route default metric 100 via 192.0.2.1 dev eth0",
+		"neighbour 192.0.2.10 dev eth0 lladdr 02:00:00:00:00:01 permanent",
+		"rule ipv4 nat POSTROUTING -j MASQUERADE",
+		"timeouts tcp tcpfin udp 900 120 300",
+		"service fwmark 7 -6 sh sched-flags flag-1,flag-2 persistent 300 netmask /64 pe sip ops",
 		"service tcp 192.0.2.10:80 rr",
 		"destination tcp 192.0.2.10:80 -> 192.0.2.9:80 dr weight 1",
 		"destination tcp 192.0.2.10:80 -> 192.0.2.10:80 tun weight 3 thresholds 50..100 tun-type gue tun-port 5555 tun-csum tun-remcsum",
+		"sync-daemon master mcast-interface eth0 syncid 1 sync-maxlen 1472 mcast-group 224.0.0.81 mcast-port 8848 mcast-ttl 1",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

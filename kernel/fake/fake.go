@@ -60,6 +60,9 @@ func (k *Kernel) Do(_ context.Context, c state.Change) error {
 	if err := k.check(c); err != nil {
 		return fmt.Errorf("%s: %w", c, err)
 	}
+	if c.ID().Kind == state.KindUp {
+		k.setUp(c.ID().Key, c.Op() != state.Remove)
+	}
 	if c.Op() == state.Remove {
 		delete(k.State, c.ID())
 		if s, ok := c.Before.(state.Service); ok {
@@ -94,14 +97,11 @@ func (k *Kernel) check(c state.Change) error {
 			return unix.ENOENT
 		}
 		return nil // written, whatever was there
-	case state.KindLink:
-		if c.Op() != state.Modify {
-			return unix.EOPNOTSUPP
-		}
-		if !there {
+	case state.KindUp:
+		if _, ok := k.State[state.IDOf(state.Link{Name: id.Key})]; !ok {
 			return unix.ENODEV
 		}
-		return nil
+		return nil // up twice is no error
 	case state.KindAddress:
 		return k.checkAddress(c, there)
 	case state.KindService:
@@ -144,6 +144,13 @@ func checkPresence(c state.Change, there bool, absent error) error {
 	default:
 		return nil
 	}
+}
+
+// setUp makes the fact of a device follow its Up.
+func (k *Kernel) setUp(name string, up bool) {
+	l := k.State[state.IDOf(state.Link{Name: name})].(state.Link)
+	l.Up = up
+	k.State.Put(l)
 }
 
 // dropDestinations does what the kernel does when a service goes.

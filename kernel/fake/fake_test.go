@@ -12,6 +12,9 @@ func TestConformance(t *testing.T) {
 	k := &fake.Kernel{
 		State: state.NewHost(
 			state.Link{Name: kerneltest.Device, MTU: 1500, Up: true},
+			state.Up{Link: kerneltest.Device},
+			state.Link{Name: kerneltest.Spare, MTU: 1500, Up: true},
+			state.Up{Link: kerneltest.Spare},
 			state.Sysctl{Name: "net.ipv4.ip_forward", Setting: "0"},
 			state.Sysctl{Name: state.ConfSysctl("ipv4", kerneltest.Device, "arp_ignore"), Setting: "0"},
 		),

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 
 	"github.com/lvsform/lvsform/state"
@@ -25,6 +24,9 @@ type Kernel interface {
 // Device is the network device the table works on: Ethernet-like, up, MTU
 // 1500, without IPv4 addresses. Forwarding is off.
 const Device = "lvs0"
+
+// Spare is another device, up, that nothing else uses.
+const Spare = "lvs1"
 
 // Module is one that can be loaded and is not needed by the table otherwise.
 const Module = "ip_vs_sed"
@@ -97,6 +99,10 @@ func steps() []step {
 			state.Sysctl{Name: "net.ipv4.lvsform", Setting: "0"}, state.Sysctl{Name: "net.ipv4.lvsform", Setting: "1"}), failsSomehow: true},
 		{name: "remove a setting", change: remove(arpOne), failsSomehow: true},
 
+		{name: "take a device down", change: remove(state.Up{Link: Spare})},
+		{name: "bring it up", change: add(state.Up{Link: Spare})},
+		{name: "bring up what is not there", change: add(state.Up{Link: "lvs9"}), failsSomehow: true},
+
 		{name: "add address", change: add(address("192.0.2.1/24"))},
 		{name: "add it again", change: add(address("192.0.2.1/24")), fails: unix.EEXIST},
 		{name: "add the same address as /32", change: add(address("192.0.2.1/32"))},
@@ -165,7 +171,7 @@ func Run(t *testing.T, k Kernel) {
 		if err == nil {
 			apply(want, s.change)
 		}
-		if diff := cmp.Diff(want, observe(), cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{})); diff != "" {
+		if diff := cmp.Diff(want, observe(), cmp.Comparer(func(a, b state.Item) bool { return a == b })); diff != "" {
 			t.Fatalf("%s: after %s (-want +observed):\n%s", s.name, s.change, diff)
 		}
 	}
@@ -181,6 +187,12 @@ func Run(t *testing.T, k Kernel) {
 }
 
 func apply(h state.Host, c state.Change) {
+	if up, ok := c.After.(state.Up); ok {
+		setUp(h, up.Link, true)
+	}
+	if up, ok := c.Before.(state.Up); ok && c.Op() == state.Remove {
+		setUp(h, up.Link, false)
+	}
 	if c.Op() != state.Remove {
 		h.Put(c.After)
 		return
@@ -192,5 +204,13 @@ func apply(h state.Host, c state.Change) {
 				delete(h, id)
 			}
 		}
+	}
+}
+
+// setUp makes the fact of a device follow its Up.
+func setUp(h state.Host, name string, up bool) {
+	if l, ok := h[state.IDOf(state.Link{Name: name})].(state.Link); ok {
+		l.Up = up
+		h.Put(l)
 	}
 }

@@ -1,0 +1,56 @@
+package state
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// RouteProtocol is the protocol number (rtnetlink's rtm_protocol) that marks
+// the routes lvsform adds. It is none of those in iproute2's rt_protos.
+const RouteProtocol = 118
+
+// Route is a unicast route of the main table. The kernel's own (protocol
+// kernel: the networks of addresses) are none of these.
+type Route struct {
+	To     netip.Prefix `json:"to"`               // masked; 0.0.0.0/0 and ::/0 are the default routes
+	Metric uint32       `json:"metric,omitempty"` // 0: none given (IPv4), 1024 is the kernel's default for IPv6
+	Via    netip.Addr   `json:"via,omitzero"`     // zero: on-link
+	Link   string       `json:"link"`
+	Source netip.Addr   `json:"source,omitzero"` // preferred source, where set
+	// Protocol is who set it: RouteProtocol, 3 boot, 4 static, 16 dhcp, ...
+	Protocol int `json:"protocol"`
+}
+
+// Kind implements Item.
+func (Route) Kind() Kind { return KindRoute }
+
+// Key implements Item.
+func (r Route) Key() string {
+	s := r.To.String()
+	if r.To.Bits() == 0 {
+		s = "default"
+		if r.To.Addr().Is6() {
+			s = "default -6"
+		}
+	}
+	if r.Metric != 0 {
+		s += fmt.Sprintf(" metric %d", r.Metric)
+	}
+	return s
+}
+
+// Value implements Item.
+func (r Route) Value() string {
+	s := ""
+	if r.Via.IsValid() {
+		s = "via " + r.Via.String() + " "
+	}
+	s += "dev " + r.Link
+	if r.Source.IsValid() {
+		s += " src " + r.Source.String()
+	}
+	if r.Protocol != RouteProtocol {
+		s += fmt.Sprintf(" proto %d", r.Protocol)
+	}
+	return s
+}

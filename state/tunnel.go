@@ -1,0 +1,47 @@
+package state
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// The types of tunnel devices, in the words of ip-link(8).
+const (
+	TunnelIPIP   = "ipip"   // IPv4 in IPv4
+	TunnelGRE    = "gre"    // anything in IPv4
+	TunnelSIT    = "sit"    // IPv6 in IPv4
+	TunnelIP6TNL = "ip6tnl" // IPv4 or IPv6 in IPv6
+	TunnelIP6GRE = "ip6gre" // anything in IPv6
+)
+
+// TunnelLink is a tunnel device of its own, made for a purpose; not one of the
+// fallback devices (tunl0, gre0, ip6tnl0) that come with the kernel's modules.
+// It is created down; Up brings it up.
+type TunnelLink struct {
+	Name   string     `json:"name"`
+	Type   string     `json:"type"`
+	Local  netip.Addr `json:"local,omitzero"`  // zero: any
+	Remote netip.Addr `json:"remote,omitzero"` // zero: any
+	TTL    uint8      `json:"ttl,omitempty"`   // of the outer header; 0 inherits the inner one's
+}
+
+// Kind implements Item.
+func (TunnelLink) Kind() Kind { return KindTunnel }
+
+// Key implements Item.
+func (t TunnelLink) Key() string { return t.Name }
+
+// Value implements Item.
+func (t TunnelLink) Value() string {
+	s := t.Type
+	if t.Local.IsValid() {
+		s += " local " + t.Local.String()
+	}
+	if t.Remote.IsValid() {
+		s += " remote " + t.Remote.String()
+	}
+	if t.TTL != 0 {
+		s += fmt.Sprintf(" ttl %d", t.TTL)
+	}
+	return s
+}
