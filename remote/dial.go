@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,6 +62,11 @@ func (r *run) close() {
 		}
 	}
 	r.keys.close()
+}
+
+// prepare hashes our own agent while the connections are being made.
+func (r *run) prepare() {
+	go func() { _, _ = r.binaries.get(runtime.GOARCH) }() // asked for again, and the error with it
 }
 
 // connect goes the whole way to a host: jumps, connection, agent.
@@ -183,8 +189,9 @@ func (r *run) handshake(ctx context.Context, e *endpoint, conn net.Conn) (*ssh.C
 		User: e.user,
 		// SupportedAlgorithms leaves out what is known to be weak, SHA-1
 		// above all, which the library's default still has at its end. Its
-		// order is kept: mlkem768x25519 first costs 0.1 ms of CPU more than
-		// curve25519 alone and protects what is recorded today.
+		// order is kept: mlkem768x25519 first costs each side 0.12 ms of CPU
+		// more than curve25519 (measured), and keeps what is recorded today
+		// unreadable later.
 		Config:            ssh.Config{KeyExchanges: ssh.SupportedAlgorithms().KeyExchanges},
 		HostKeyAlgorithms: algorithms(db, e),
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {

@@ -38,6 +38,7 @@ func Dial(ctx context.Context, targets []Target, o *Options) *Fleet {
 		return f
 	}
 	f.run, f.parallel = r, r.opts.Parallel
+	r.prepare()
 	bounded(len(targets), f.parallel, func(i int) {
 		t := targets[i]
 		h, err := r.connect(ctx, t)

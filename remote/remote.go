@@ -148,6 +148,7 @@ func Connect(ctx context.Context, t Target, o *Options) (*Host, error) {
 	if err != nil {
 		return nil, &Error{t.Name, StepConfig, err}
 	}
+	r.prepare()
 	h, err := r.connect(ctx, t)
 	if err != nil {
 		r.close()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -66,42 +67,60 @@ func TestPushTakesAwayWhatCrashedOnesLeft(t *testing.T) {
 }
 
 func TestPushWithoutGzip(t *testing.T) {
-	s := startServer(t)
-	bin := s.path("bin")
+	bin := t.TempDir()
 	for _, tool := range []string{"sh", "ls", "id", "uname", "mkdir", "rm", "cat", "sha256sum", "chmod", "sync", "mv", "tail"} {
-		path, err := filepath.EvalSymlinks("/bin/" + tool)
+		path, err := exec.LookPath(tool)
 		if err != nil {
-			t.Skipf("needs /bin/%s: %v", tool, err)
+			t.Skip(err)
 		}
-		s.write("bin/.keep", "", 0o600)
 		if err := os.Symlink(path, filepath.Join(bin, tool)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r, err := newRun(s.options())
+	s := startServer(t, "SetEnv PATH="+bin)
+	h := s.connect(s.target("web1"), s.options())
+	if got, err := echo(context.Background(), h); err != nil || got != "web1" {
+		t.Errorf("echo: %q, %v", got, err)
+	}
+}
+
+func TestPushThatArrivesDamaged(t *testing.T) {
+	s := startServer(t)
+	file := s.path("lvsform")
+	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.close()
-	way, err := r.route(s.target("web1"))
+	copied, err := os.ReadFile(self)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := r.follow(context.Background(), way)
-	if err != nil {
+	s.write("lvsform", string(copied), 0o700)
+	o := s.options()
+	o.Executable = func(string) (string, error) { return file, nil }
+	o.Progress = func(_, step string) {
+		if step == string(StepPush) { // its hash is known by now
+			s.write("lvsform", "something else", 0o700)
+		}
+	}
+	contains(t, s.refused(s.target("web1"), o), "web1: push agent: exit status 1: the agent did not arrive whole")
+	if left, err := os.ReadDir(s.agentDir); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestAgentDamagedInItsPlace(t *testing.T) {
+	s := startServer(t)
+	_ = s.connect(s.target("web1"), s.options()).Close()
+	stored, err := filepath.Glob(filepath.Join(s.agentDir, "*"))
+	if err != nil || len(stored) != 1 {
+		t.Fatal(stored, err)
+	}
+	// Not written to: the file may still be running.
+	if err := errors.Join(os.Remove(stored[0]), os.WriteFile(stored[0], nil, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	defer l.close()
-	b, err := r.binaries.get("amd64")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.push(context.Background(), l, b, false); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := hashFile(filepath.Join(s.agentDir, b.hash)); err != nil || got != b.hash {
-		t.Errorf("stored agent has the hash %s, %v", got, err)
-	}
+	contains(t, s.refused(s.target("web1"), s.options()), "web1: start agent: the agent did not speak: exit status 0", "remove "+s.agentDir)
 }
 
 func TestUnsafePlacesAreRefused(t *testing.T) {

@@ -138,7 +138,7 @@ func (r *run) launch(ctx context.Context, l *link, b *binary) (*process, *absenc
 			return err
 		}
 		<-p.ended
-		return notStarted(l.endpoint, p, noise.String())
+		return r.notStarted(l.endpoint, p, noise.String())
 	})
 	return p, absent, err
 }
@@ -165,12 +165,14 @@ func greeting(out *bufio.Reader, noise io.Writer) (*absence, error) {
 }
 
 // notStarted explains why there is no agent although the script was run.
-func notStarted(e *endpoint, p *process, noise string) error {
+func (r *run) notStarted(e *endpoint, p *process, noise string) error {
 	text := "the agent did not speak: " + p.end()
 	if noise != "" {
 		text += "; the host printed: " + noise
 	}
 	switch {
+	case p.status == nil && noise == "":
+		text += fmt.Sprintf("; if its file is damaged, remove %s on the host: the agent is pushed again then", r.opts.AgentDir)
 	case e.sudo && strings.Contains(p.stderr.String(), "password is required"):
 		text += fmt.Sprintf("; let %s run sudo without a password (NOPASSWD in sudoers)", e.user)
 	case strings.HasPrefix(p.end(), "exit status 126"):
