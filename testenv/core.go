@@ -44,12 +44,14 @@ func coreMain(specFile string) error {
 }
 
 // openStream opens the inner end of the stream to the outside.
-func openStream(k Kernel) (*os.File, error) {
+func openStream(k Kernel) (*stream, error) {
 	if k == KernelNative {
-		syscall.CloseOnExec(streamFD)
-		return os.NewFile(streamFD, "stream"), nil
+		syscall.CloseOnExec(streamInFD)
+		syscall.CloseOnExec(streamOutFD)
+		return &stream{in: os.NewFile(streamInFD, "stream"), out: os.NewFile(streamOutFD, "stream")}, nil
 	}
-	return openSerial()
+	line, err := openSerial()
+	return &stream{in: line, out: line}, err
 }
 
 // setUpLab prepares the file system and returns the directory of the lab's
@@ -63,7 +65,7 @@ func setUpLab(s *spec, specFile string) (string, error) {
 
 // runHosts starts the hosts, reports that they are up, and returns when the
 // workstation has ended.
-func runHosts(s *spec, dir string, stream *os.File) error {
+func runHosts(s *spec, dir string, stream *stream) error {
 	links, err := newBridges(s.Networks)
 	if err != nil {
 		return err
@@ -101,7 +103,7 @@ type hostProcess struct {
 
 // startHost starts a host in namespaces of its own, plugs its NICs in and
 // waits until it is up.
-func startHost(executable string, h *hostSpec, nth int, links *bridges, stream *os.File) (*hostProcess, error) {
+func startHost(executable string, h *hostSpec, nth int, links *bridges, stream *stream) (*hostProcess, error) {
 	controlR, controlW, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -117,7 +119,7 @@ func startHost(executable string, h *hostSpec, nth int, links *bridges, stream *
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = controlR, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{reportW}
 	if h.Workstation != nil {
-		cmd.ExtraFiles = append(cmd.ExtraFiles, stream)
+		cmd.ExtraFiles = append(cmd.ExtraFiles, stream.in, stream.out)
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Setsid: true,

@@ -16,7 +16,7 @@ import (
 // The host process's inherited files, besides its specification on stdin.
 const (
 	hostReportFD = 3
-	hostStreamFD = 4 // the workstation's
+	hostStreamFD = 4 // and the next: the workstation's stream
 )
 
 // hostMain is the first process of a host, in the host's own namespaces.
@@ -41,7 +41,9 @@ func hostMain() error {
 	_, _ = io.Copy(io.Discard, os.Stdin) // until the lab is complete
 	if h.Workstation != nil {
 		syscall.CloseOnExec(hostStreamFD)
-		server.serveConn(streamConn{os.NewFile(hostStreamFD, "stream")})
+		syscall.CloseOnExec(hostStreamFD + 1)
+		outside := &stream{in: os.NewFile(hostStreamFD, "stream"), out: os.NewFile(hostStreamFD+1, "stream")}
+		server.serveConn(outside.conn(h.Kernel, false))
 		return nil // the outside is gone
 	}
 	select {}

@@ -2,8 +2,8 @@ package testenv
 
 import "fmt"
 
-// launch is how a supervisor starts a kernel with the core in it. The stream's
-// inner end is its file descriptor streamFD.
+// launch is how a supervisor starts a kernel with the core in it. It inherits
+// the stream's inner end.
 type launch struct {
 	Args       []string
 	Env        []string
@@ -11,7 +11,10 @@ type launch struct {
 	OneCPU     bool    // keep it on one processor
 }
 
-const streamFD = 3
+const (
+	streamInFD  = 3
+	streamOutFD = 4
+)
 
 // chooseKernel says which kernel a lab runs on, or why it cannot.
 func chooseKernel(o Options) (Kernel, error) {

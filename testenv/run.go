@@ -70,9 +70,15 @@ func (l *Lab) Run(ctx context.Context, c Command) (int, error) {
 		}
 		_ = stdin.Close()
 	}()
+	ended := make(chan struct{})
+	defer close(ended)
 	stop := context.AfterFunc(ctx, func() {
-		_ = session.Signal(ssh.SIGINT)
-		time.AfterFunc(interruptTimeout, func() { _ = session.Close() })
+		go func() { _ = session.Signal(ssh.SIGINT) }() // may block as long as the stream does
+		select {
+		case <-ended:
+		case <-time.After(interruptTimeout):
+			_ = l.super.stream.Close()
+		}
 	})
 	defer stop()
 	err = session.Wait()

@@ -68,7 +68,7 @@ func (s *sshServer) serve(l net.Listener) {
 // serveConn serves one connection and returns when it has ended.
 func (s *sshServer) serveConn(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout)) // a stream has none
+	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
 	server, channels, requests, err := ssh.NewServerConn(conn, s.config)
 	if err != nil {
 		return
@@ -124,21 +124,3 @@ func forward(c ssh.NewChannel) {
 	_ = channel.CloseWrite()
 	<-sent
 }
-
-// streamConn makes a net.Conn of the stream's file. It has no deadlines: the
-// outside ends the lab when the handshake takes too long.
-type streamConn struct{ *os.File }
-
-// LocalAddr implements net.Conn.
-func (streamConn) LocalAddr() net.Addr { return streamAddr{} }
-
-// RemoteAddr implements net.Conn.
-func (streamConn) RemoteAddr() net.Addr { return streamAddr{} }
-
-type streamAddr struct{}
-
-// Network implements net.Addr.
-func (streamAddr) Network() string { return "stream" }
-
-// String implements net.Addr.
-func (streamAddr) String() string { return "stream" }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -25,7 +24,7 @@ import (
 // signal. Were the supervisor itself killed, the parent does its work.
 type supervisor struct {
 	dir    string
-	stream net.Conn // to the workstation
+	stream *stream  // to the workstation
 	life   *os.File // the supervisor lives as long as this is open
 	cmd    *exec.Cmd
 	kernel int // process group of the kernel
@@ -43,7 +42,7 @@ type superviseSpec struct {
 const (
 	lifeFD   = 3 // read end: end of file means end the lab
 	reportFD = 4 // the kernel's process group, or why there is none
-	innerFD  = 5 // the stream's end for the kernel
+	innerFD  = 5 // and the next: the stream's end for the kernel
 
 	logName = "kernel.log"
 	// killTimeout bounds the wait for killed processes to be gone.
@@ -66,15 +65,12 @@ func supervise(s *spec) (_ *supervisor, err error) {
 	if err != nil {
 		return nil, err
 	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	outer, inner, err := newStream()
 	if err != nil {
 		return nil, err
 	}
-	outer, inner := os.NewFile(uintptr(pair[0]), "stream"), os.NewFile(uintptr(pair[1]), "stream")
-	defer func() { _ = outer.Close(); _ = inner.Close() }() // duplicates stay open
-	if sup.stream, err = net.FileConn(outer); err != nil {
-		return nil, err
-	}
+	sup.stream = outer
+	defer func() { _ = inner.Close() }()
 	lifeR, lifeW, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -94,7 +90,7 @@ func supervise(s *spec) (_ *supervisor, err error) {
 
 	cmd := exec.Command(s.Executable, partSupervise, arg)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.ExtraFiles = []*os.File{lifeR, reportW, inner}
+	cmd.ExtraFiles = []*os.File{lifeR, reportW, inner.in, inner.out}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Dir = "/"
 	if err := cmd.Start(); err != nil {
@@ -185,7 +181,7 @@ func superviseMain(arg string) error {
 	if err := json.Unmarshal([]byte(arg), &s); err != nil {
 		return err
 	}
-	for _, fd := range []int{lifeFD, reportFD, innerFD} {
+	for _, fd := range []int{lifeFD, reportFD, innerFD, innerFD + 1} {
 		syscall.CloseOnExec(fd)
 	}
 	// "killall lvsform" then meets the parent only, and the lab ends cleanly
@@ -232,12 +228,12 @@ func (l launch) start() (*exec.Cmd, error) {
 	if l.OneCPU {
 		pinToOneCPU()
 	}
-	inner := os.NewFile(innerFD, "stream")
+	inner := &stream{in: os.NewFile(innerFD, "stream"), out: os.NewFile(innerFD+1, "stream")}
 	cmd := exec.Command(l.Args[0], l.Args[1:]...)
 	cmd.Env = l.Env
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.ExtraFiles = []*os.File{inner} // streamFD
+	cmd.ExtraFiles = []*os.File{inner.in, inner.out} // streamInFD, streamOutFD
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Setpgid:    true,
 		Pdeathsig:  syscall.SIGKILL,

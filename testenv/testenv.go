@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -89,7 +88,7 @@ func Start(ctx context.Context, inv *inventory.Inventory, o Options) (*Lab, erro
 	if err != nil {
 		return nil, fmt.Errorf("start the lab: %w", err)
 	}
-	client, err := connect(ctx, super.stream, access)
+	client, err := connect(ctx, super.stream, kernel, access)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -109,7 +108,7 @@ func (l *Lab) Close() error {
 
 // connect waits for the core's report and then for the workstation's SSH
 // server on the same stream.
-func connect(ctx context.Context, stream net.Conn, access *access) (*ssh.Client, error) {
+func connect(ctx context.Context, stream *stream, kernel Kernel, access *access) (*ssh.Client, error) {
 	stop := context.AfterFunc(ctx, func() { _ = stream.Close() })
 	defer stop()
 	report, err := readLine(stream)
@@ -119,7 +118,7 @@ func connect(ctx context.Context, stream net.Conn, access *access) (*ssh.Client,
 	if report != readyReport {
 		return nil, errors.New(report)
 	}
-	conn, channels, requests, err := ssh.NewClientConn(stream, workstationName, access.clientConfig())
+	conn, channels, requests, err := ssh.NewClientConn(stream.conn(kernel, true), workstationName, access.clientConfig())
 	if err != nil {
 		return nil, fmt.Errorf("connect to the workstation: %w", err)
 	}
