@@ -50,7 +50,7 @@ func (f *sshFlags) connect(ctx context.Context, cmd *cobra.Command, inv *invento
 			return remote.Target{}, false
 		},
 		Passphrase: askPassphrase,
-		Progress:   func(host, step string) { s.progress.show(host + ": " + step) },
+		Progress:   func(host, step string) { s.progress.show("%s: %s", host, step) },
 	})
 	for _, h := range inv.Hosts {
 		host, err := s.fleet.Host(h.Name)
