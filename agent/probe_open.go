@@ -58,8 +58,8 @@ func (a *Agent) probeClose(context.Context, wire.Nothing) (wire.Nothing, error) 
 }
 
 func (a *Agent) probeOpen(ctx context.Context, req wire.ProbeOpenRequest) (wire.ProbeOpened, error) {
-	if req.Count < 1 || req.Count > wire.MaxProbes || req.Timeout <= 0 {
-		return wire.ProbeOpened{}, fmt.Errorf("%d probes with a limit of %s are not possible", req.Count, req.Timeout)
+	if !req.Address.IsValid() || req.Count < 1 || req.Count > wire.MaxProbes || req.Timeout <= 0 {
+		return wire.ProbeOpened{}, fmt.Errorf("%d probes to %s with a limit of %s are not possible", req.Count, req.Address, req.Timeout)
 	}
 	attempts := make([]*attempt, req.Count)
 	for i := range attempts {
@@ -98,10 +98,10 @@ type attempt struct {
 // begin sends the request to connect.
 func begin(to netip.AddrPort, timeout time.Duration) *attempt {
 	t := &attempt{timeout: timeout, expires: time.Now().Add(timeout)}
-	family := unix.AF_INET
-	var sa unix.Sockaddr = &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}
-	if to.Addr().Is6() {
-		family, sa = unix.AF_INET6, &unix.SockaddrInet6{Addr: to.Addr().As16(), Port: int(to.Port())}
+	family := unix.AF_INET6
+	var sa unix.Sockaddr = &unix.SockaddrInet6{Addr: to.Addr().As16(), Port: int(to.Port())}
+	if to.Addr().Is4() {
+		family, sa = unix.AF_INET, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}
 	}
 	if t.fd, t.err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); t.err != nil {
 		return t

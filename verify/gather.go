@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,7 +41,8 @@ func ask[Out any](ctx context.Context, g *gatherer, host, step string, limit tim
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := caller.Call(ctx, method, request, &out); err != nil {
-		return out, fmt.Errorf("%s: %s: %w", host, step, err)
+		// Some callers name their host, too.
+		return out, fmt.Errorf("%s: %s: %s", host, step, strings.TrimPrefix(err.Error(), host+": "))
 	}
 	return out, nil
 }

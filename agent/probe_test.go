@@ -1,0 +1,174 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/kernel"
+)
+
+func TestProbesAreHeldInOrderAndClosed(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		t.Run(address, func(t *testing.T) { probesAreHeldInOrderAndClosed(t, address) })
+	}
+}
+
+func probesAreHeldInOrderAndClosed(t *testing.T, address string) {
+	listener, err := net.Listen("tcp", address)
+	if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT) {
+		t.Skipf("this machine does not have the address: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close() //nolint:errcheck // of a test
+	to := netip.MustParseAddrPort(listener.Addr().String())
+	a := &Agent{}
+	opened, err := a.probeOpen(t.Context(), wire.ProbeOpenRequest{Address: to, Count: 3, Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepted []net.Conn
+	for i, p := range opened.Probes {
+		if p.Failed != "" {
+			t.Fatalf("probe %d: %s", i, p.Failed)
+		}
+		conn, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted = append(accepted, conn)
+		if got := conn.RemoteAddr().String(); got != p.Local.String() {
+			t.Errorf("connection %d came from %s, the probe is from %s", i, got, p.Local)
+		}
+		found, err := kernel.FindSockets(t.Context(), to.Port(), []uint16{p.Local.Port()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(found) != 1 || found[0].State != "ESTABLISHED" {
+			t.Errorf("sockets of probe %d while it is held: %v", i, found)
+		}
+	}
+	if _, err := a.probeClose(t.Context(), wire.Nothing{}); err != nil {
+		t.Fatal(err)
+	}
+	for i, conn := range accepted {
+		// Nothing was sent, and now it is over.
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if n, err := conn.Read(make([]byte, 1)); n != 0 || os.IsTimeout(err) {
+			t.Errorf("connection %d after the close: %d bytes, %v", i, n, err)
+		}
+		_ = conn.Close()
+	}
+}
+
+func TestProbeRefused(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := netip.MustParseAddrPort(listener.Addr().String())
+	_ = listener.Close()
+	opened, err := (&Agent{}).probeOpen(t.Context(), wire.ProbeOpenRequest{Address: to, Count: 2, Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(opened.Probes) != 2 {
+		t.Fatalf("%d probes", len(opened.Probes))
+	}
+	for _, p := range opened.Probes {
+		if p.Failed != "connection refused" || p.Local.Addr() != to.Addr() || p.Local.Port() == 0 {
+			t.Errorf("%+v", p)
+		}
+	}
+}
+
+// full is a listener that drops requests to connect: its queue has room for
+// one, and holds it.
+func full(t *testing.T) netip.AddrPort {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(sa.(*unix.SockaddrInet4).Port))
+	conn, err := net.Dial("tcp", to.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return to
+}
+
+func TestProbeWithoutAnswer(t *testing.T) {
+	opened, err := (&Agent{}).probeOpen(t.Context(), wire.ProbeOpenRequest{Address: full(t), Count: 2, Timeout: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range opened.Probes {
+		// The port is known all the same: the director may have it.
+		if p.Failed != "no answer within 20ms" || p.Local.Port() == 0 {
+			t.Errorf("%+v", p)
+		}
+	}
+}
+
+func TestProbeEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := (&Agent{}).probeOpen(ctx, wire.ProbeOpenRequest{Address: full(t), Count: 2, Timeout: time.Hour}); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestProbeRequestsOutOfBounds(t *testing.T) {
+	to := netip.MustParseAddrPort("127.0.0.1:1")
+	for _, req := range []wire.ProbeOpenRequest{
+		{Address: to, Count: 0, Timeout: time.Second},
+		{Address: to, Count: wire.MaxProbes + 1, Timeout: time.Second},
+		{Address: to, Count: 1},
+		{Count: 1, Timeout: time.Second},
+	} {
+		if _, err := (&Agent{}).probeOpen(t.Context(), req); err == nil {
+			t.Errorf("%+v: no error", req)
+		}
+	}
+	if _, err := (&Agent{}).watchStop(t.Context(), wire.Nothing{}); err == nil || !strings.Contains(err.Error(), "no watch") {
+		t.Errorf("end of a watch that never began: %v", err)
+	}
+}
+
+func TestHeldProbesEndByThemselves(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[1]) //nolint:errcheck // of a test
+	var h heldProbes
+	h.hold(pair[:1], time.Millisecond)
+	// The other end reads the end of the stream when this one is closed.
+	if n, err := unix.Read(pair[1], make([]byte, 1)); n != 0 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	h.close() // once more does no harm
+}

@@ -1,0 +1,276 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/lvsform/lvsform/kernel/kerneltest"
+	"github.com/lvsform/lvsform/state"
+)
+
+// segment is two hosts with a wire between them: this thread is "here" unless
+// it runs something "there".
+type segment struct {
+	t           *testing.T
+	here, there netns.NsHandle
+	thereMAC    string
+}
+
+func newSegment(t *testing.T) *segment {
+	t.Helper()
+	if os.Getenv("LVSFORM_LAB") == "" {
+		t.Skip("makes network namespaces: run `make test-kernel`, which runs this test in the lab")
+	}
+	runtime.LockOSThread() // never unlocked: the thread ends with the test
+	s := &segment{t: t}
+	var err error
+	for _, ns := range []*netns.NsHandle{&s.there, &s.here} {
+		if *ns, err = netns.New(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = ns.Close() })
+	}
+	k, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	wire := &netlink.Veth{
+		LinkAttrs:     netlink.LinkAttrs{Name: "eth0"},
+		PeerName:      "eth0",
+		PeerNamespace: netlink.NsFd(s.there),
+	}
+	if err := k.route.LinkAdd(wire); err != nil {
+		t.Fatal(err)
+	}
+	s.configure("192.0.2.7/24", "2001:db8::7/64")
+	s.inThere(func() { s.thereMAC = s.configure("192.0.2.30/24", "2001:db8::30/64") })
+	// IPv6 takes a moment to come up with a device. A refusal has come there
+	// and back.
+	for range 10 {
+		_, err = net.DialTimeout("tcp", "[2001:db8::30]:1", time.Second)
+		if errors.Is(err, unix.ECONNREFUSED) {
+			return s
+		}
+	}
+	t.Fatalf("the two ends of the wire do not reach each other: %v", err)
+	return nil
+}
+
+// listen opens a listener that takes both families at [::], whatever families
+// the namespace has in which the Go runtime looked for them.
+func (s *segment) listen(address string) net.Listener {
+	s.t.Helper()
+	config := net.ListenConfig{Control: func(network, _ string, c syscall.RawConn) error {
+		if network != "tcp6" {
+			return nil
+		}
+		return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0) })
+	}}
+	network := "tcp4"
+	if strings.HasPrefix(address, "[") {
+		network = "tcp6"
+	}
+	var listener net.Listener
+	var err error
+	s.inThere(func() { listener, err = config.Listen(s.t.Context(), network, address) })
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = listener.Close() })
+	return listener
+}
+
+// configure brings eth0 up with addresses and returns its MAC address.
+func (s *segment) configure(addrs ...string) string {
+	s.t.Helper()
+	route, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer route.Close()
+	link, err := route.LinkByName("eth0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, a := range addrs {
+		addr, err := netlink.ParseAddr(a)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		addr.Flags = unix.IFA_F_NODAD // usable at once
+		if err := route.AddrAdd(link, addr); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if err := route.LinkSetUp(link); err != nil {
+		s.t.Fatal(err)
+	}
+	return link.Attrs().HardwareAddr.String()
+}
+
+func (s *segment) inThere(f func()) {
+	s.t.Helper()
+	if err := netns.Set(s.there); err != nil {
+		s.t.Fatal(err)
+	}
+	f()
+	if err := netns.Set(s.here); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func TestWhoHas(t *testing.T) {
+	s := newSegment(t)
+	for _, test := range []struct {
+		name, source, target string
+		want                 []string
+	}{
+		{"ARP", "192.0.2.7", "192.0.2.30", []string{s.thereMAC}},
+		{"ARP for nobody's address", "192.0.2.7", "192.0.2.31", nil},
+		{"neighbour discovery", "2001:db8::7", "2001:db8::30", []string{s.thereMAC}},
+		{"neighbour discovery of nobody's address", "2001:db8::7", "2001:db8::31", nil},
+	} {
+		// No subtests: they would run on another thread, in another namespace.
+		got, err := WhoHas(t.Context(), "eth0", netip.MustParseAddr(test.source), netip.MustParseAddr(test.target))
+		if err != nil {
+			t.Fatalf("%s: %v", test.name, err)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", test.name, diff)
+		}
+	}
+	if _, err := WhoHas(t.Context(), "eth1", netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("192.0.2.30")); err == nil {
+		t.Error("no error from a device that is not there")
+	}
+}
+
+// What comes in is counted, and what goes out is not: at the client's end of
+// the wire only the replies are seen, at the service's only the requests.
+func TestWatchOnAWire(t *testing.T) {
+	s := newSegment(t)
+	for _, ip := range []string{"192.0.2.30", "2001:db8::30"} {
+		service := netip.MustParseAddrPort(s.listen(net.JoinHostPort(ip, "0")).Addr().String())
+		clients := []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")}
+
+		here, err := StartWatch(service, clients, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var there, elsewhere *Watch
+		s.inThere(func() {
+			there, err = StartWatch(service, clients, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			elsewhere, err = StartWatch(service, []netip.Addr{netip.MustParseAddr("192.0.2.8")}, time.Minute)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := net.Dial("tcp", service.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := netip.MustParseAddrPort(conn.LocalAddr().String())
+
+		for name, end := range map[string]struct {
+			watch *Watch
+			flows []Flow
+			other int
+		}{
+			"client":    {here, []Flow{{Client: client, Replies: 1}}, 0},
+			"service":   {there, []Flow{{Client: client, Opening: 1, Requests: 2}}, 0},
+			"elsewhere": {elsewhere, []Flow{}, 1},
+		} {
+			flows, others, err := end.watch.Stop()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(end.flows, flows, byText); diff != "" || others != end.other {
+				t.Errorf("%s of %s: %d others, want %d; flows (-want +got)\n%s", name, service, others, end.other, diff)
+			}
+			if _, _, err := end.watch.Stop(); err == nil {
+				t.Errorf("a watch could be ended twice")
+			}
+		}
+		_ = conn.Close()
+	}
+}
+
+func TestFindSocketsOnAWire(t *testing.T) {
+	s := newSegment(t)
+	// At [::] clients of IPv4 come, too; most servers listen so.
+	port := netip.MustParseAddrPort(s.listen("[::]:0").Addr().String()).Port()
+	for _, ip := range []string{"192.0.2.30", "2001:db8::30"} {
+		service := netip.AddrPortFrom(netip.MustParseAddr(ip), port)
+		conn, err := net.Dial("tcp", service.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := netip.MustParseAddrPort(conn.LocalAddr().String())
+		var got []Socket
+		s.inThere(func() { got, err = FindSockets(context.Background(), port, []uint16{client.Port()}) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]Socket{{Local: service, Remote: client, State: "ESTABLISHED"}}, got, byText); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+		_ = conn.Close()
+	}
+}
+
+// A destination that is this host's own address takes connections from this
+// host, so one host makes a row.
+func TestFindConnectionsOfIPVS(t *testing.T) {
+	k := newNamespace(t)
+	vip, rip := netip.MustParseAddrPort("192.0.2.30:80"), netip.MustParseAddrPort("192.0.2.4:80")
+	id := state.ServiceID{Protocol: state.TCP, Address: vip}
+	for _, item := range []state.Item{
+		state.Module{Name: "ip_vs_rr"},
+		state.Address{Link: kerneltest.Device, Prefix: netip.MustParsePrefix("192.0.2.30/32")},
+		state.Address{Link: kerneltest.Device, Prefix: netip.MustParsePrefix("192.0.2.4/32")},
+		state.Service{ServiceID: id, Scheduler: "rr", PersistenceBits: 32},
+		state.Destination{Service: id, Address: rip, Forward: state.ForwardDR, Weight: 1},
+	} {
+		if err := k.Do(t.Context(), state.Change{After: item}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listener, err := net.Listen("tcp", vip.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close() //nolint:errcheck // of a test
+	conn, err := net.Dial("tcp", vip.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // of a test
+	client := netip.MustParseAddrPort(conn.LocalAddr().String())
+	got, err := FindConnections(t.Context(), id, []netip.AddrPort{client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Connections{Found: []Connection{{client, rip, "ESTABLISHED"}}}, got, byText); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	got, err = FindConnections(t.Context(), id, nil)
+	if err != nil || got.Active != 1 {
+		t.Errorf("of others: %+v, %v", got, err)
+	}
+}

@@ -1,0 +1,68 @@
+package kernel
+
+import (
+	"context"
+	"encoding/binary"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestScanSockets(t *testing.T) {
+	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+		t.Skip("the tables below are from a little-endian machine")
+	}
+	const heading = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+	for name, test := range map[string]struct {
+		table string
+		want  []Socket
+	}{
+		"IPv4": {
+			table: heading +
+				"   0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1\n" +
+				"   1: 1E0200C0:0050 070200C0:9CB0 01 00000000:00000000 00:00000000 00000000     0        0 1 1\n" +
+				"   2: 1E0200C0:0050 070200C0:9CB1 03 00000000:00000000 00:00000000 00000000     0        0 1 1\n" +
+				"   3: 1E0200C0:0050 070200C0:9CB2 01 00000000:00000000 00:00000000 00000000     0        0 1 1\n" +
+				"   4: 1E0200C0:0051 070200C0:9CB0 01 00000000:00000000 00:00000000 00000000     0        0 1 1\n",
+			want: []Socket{
+				{netip.MustParseAddrPort("192.0.2.30:80"), netip.MustParseAddrPort("192.0.2.7:40112"), "ESTABLISHED"},
+				{netip.MustParseAddrPort("192.0.2.30:80"), netip.MustParseAddrPort("192.0.2.7:40113"), "SYN_RECV"},
+			},
+		},
+		"IPv6, and IPv4 at a listener on [::]": {
+			table: heading +
+				"   0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1\n" +
+				"   1: 0000000000000000FFFF00001E0200C0:0050 0000000000000000FFFF0000070200C0:9CB0 08 00000000:00000000 00:00000000 00000000     0        0 1 1\n" +
+				"   2: B80D012000000000000000001E000000:0050 B80D0120000000000000000007000000:9CB1 06 00000000:00000000 00:00000000 00000000     0        0 1 1\n",
+			want: []Socket{
+				{netip.MustParseAddrPort("192.0.2.30:80"), netip.MustParseAddrPort("192.0.2.7:40112"), "CLOSE_WAIT"},
+				{netip.MustParseAddrPort("[2001:db8::1e]:80"), netip.MustParseAddrPort("[2001:db8::7]:40113"), "TIME_WAIT"},
+			},
+		},
+		"empty": {table: heading},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := scanSockets(context.Background(), strings.NewReader(test.table), 80, []uint16{40112, 40113})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got, byText); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestScanSocketsRefuses(t *testing.T) {
+	for _, row := range []string{
+		"   0: 1E0200C0:0050\n",
+		"   0: 1E0200C0:0050 070200:9CB0 01 x\n",
+		"   0: 1E0200C0:0050 070200XX:9CB0 01 x\n",
+	} {
+		if got, err := scanSockets(context.Background(), strings.NewReader("heading\n"+row), 80, []uint16{40112}); err == nil {
+			t.Errorf("%q was read as %v", row, got)
+		}
+	}
+}
