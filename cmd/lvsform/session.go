@@ -10,7 +10,6 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/inventory"
-	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/remote"
 )
@@ -95,15 +94,11 @@ func (s *session) Callers() map[string]wire.Caller { return s.hosts }
 
 // makePlan observes the hosts and plans for them.
 func (s *session) makePlan(ctx context.Context, destroy bool) *plan.Plan {
-	desired := modes.Desire(s.inv)
-	if destroy {
-		desired = modes.Desired{}
-	}
 	s.progress.show("observing %d hosts", len(s.inv.Hosts))
-	observed := apply.Observe(ctx, s.inv, desired, s.hosts, apply.Options{})
+	observed := apply.Observe(ctx, s.inv, s.hosts, apply.Options{})
 	s.progress.end()
 	if destroy {
 		return plan.Destroy(s.inv, observed)
 	}
-	return plan.Make(s.inv, desired, observed)
+	return plan.Make(s.inv, observed)
 }

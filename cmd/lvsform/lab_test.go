@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/testenv"
+)
+
+// workstation is the host of a lab at which lvsform runs.
+const workstation = "workstation"
+
+// TestLab boots every inventory under examples/ as a lab and tells stories
+// there, one after the other: first testdata/lab/every/*.txtar, which hold for
+// any topology, then those of the example alone, in testdata/lab/<its folder>.
+// Each story begins and ends with all hosts as they were found.
+//
+// Beside testscript's own verbs and json of TestScripts they have:
+//
+//	exit STATUS COMMAND...   run COMMAND at the workstation; it must end with STATUS
+//	on HOST SCRIPT           run a shell script on a host; it must succeed
+//	as-found                 everything on every host is as it was before the first story
+func TestLab(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots labs; -short was given")
+	}
+	for _, file := range exampleFiles(t) {
+		name := filepath.Base(filepath.Dir(file))
+		t.Run(name, func(t *testing.T) {
+			l := boot(t, file)
+			l.tell(t, "testdata/lab/every")
+			if own := filepath.Join("testdata/lab", name); isDir(own) {
+				l.tell(t, own)
+			}
+		})
+	}
+}
+
+func exampleFiles(t *testing.T) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir("../../examples", func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Base(path) == defaultFile {
+			out = append(out, path)
+		}
+		return err
+	})
+	if err != nil || len(out) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	return out
+}
+
+// Every folder of stories belongs to an example.
+func TestStoriesAreTold(t *testing.T) {
+	examples := map[string]bool{"every": true}
+	for _, file := range exampleFiles(t) {
+		examples[filepath.Base(filepath.Dir(file))] = true
+	}
+	folders, err := os.ReadDir("testdata/lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range folders {
+		if !examples[f.Name()] {
+			t.Errorf("testdata/lab/%s: no example has this name", f.Name())
+		}
+	}
+}
+
+func isDir(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
+}
+
+// lab is a booted example with the stories' verbs.
+type lab struct {
+	*testenv.Lab
+	hosts []string // and the workstation
+	found dump
+}
+
+func boot(t *testing.T, file string) *lab {
+	t.Helper()
+	inv, err := inventory.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// PATH begins with the folder in which testscript.Main has put lvsform.
+	booted, err := testenv.Start(t.Context(), inv, testenv.Options{File: text, Path: os.Getenv("PATH")})
+	if err != nil {
+		if strings.HasPrefix(err.Error(), "no kernel for the lab") {
+			t.Skip(err)
+		}
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := booted.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	l := &lab{Lab: booted, hosts: []string{workstation}}
+	for _, h := range inv.Hosts {
+		l.hosts = append(l.hosts, h.Name)
+	}
+	if l.found, err = takeDump(t.Context(), l.Lab, l.hosts); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// tell runs the stories of a folder in the order of their names.
+func (l *lab) tell(t *testing.T, dir string) {
+	testscript.RunT(inSequence{t}, testscript.Params{
+		Dir: dir,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exit":     l.exitVerb,
+			"on":       l.onVerb,
+			"as-found": l.asFoundVerb,
+			"json":     jsonVerb,
+		},
+	})
+}
+
+// inSequence is a test whose stories run one after the other, since they share
+// a lab. None is told after one that failed, which may have left the lab in
+// any state.
+type inSequence struct{ *testing.T }
+
+// Run implements testscript.T.
+func (t inSequence) Run(name string, f func(testscript.T)) {
+	t.T.Run(name, func(story *testing.T) {
+		if t.Failed() {
+			story.Skip("an earlier story failed in this lab")
+		}
+		f(inSequence{story})
+	})
+}
+
+// Parallel implements testscript.T.
+func (inSequence) Parallel() {}
+
+// Verbose implements testscript.T.
+func (inSequence) Verbose() bool { return testing.Verbose() }
+
+// storyLimit bounds one command of a story.
+const storyLimit = 2 * time.Minute
+
+func (l *lab) exitVerb(ts *testscript.TestScript, neg bool, args []string) {
+	want, command := wantedStatus(ts, neg, args)
+	ctx, cancel := context.WithTimeout(context.Background(), storyLimit)
+	defer cancel()
+	got, err := l.Run(ctx, testenv.Command{Args: command, Stdout: ts.Stdout(), Stderr: ts.Stderr()})
+	ts.Check(err)
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+func (l *lab) onVerb(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: on HOST SCRIPT")
+	}
+	out, err := onHost(context.Background(), l.Lab, args[0], args[1])
+	_, _ = fmt.Fprint(ts.Stdout(), out)
+	ts.Check(err)
+}
+
+func (l *lab) asFoundVerb(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: as-found")
+	}
+	now, err := takeDump(context.Background(), l.Lab, l.hosts)
+	ts.Check(err)
+	if diff := l.found.sinceThen(now); len(diff) != 0 {
+		ts.Fatalf("not as found:\n%s", strings.Join(diff, "\n"))
+	}
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/lvsform/lvsform/testenv"
+)
+
+// TestMain makes the test binary lvsform itself: under that name in scripts and
+// labs, as every part of a lab, and as the agent that is pushed to a host, whose
+// file name is its hash.
+func TestMain(m *testing.M) {
+	testenv.Part(os.Args[1:])
+	if len(os.Args) == 2 && os.Args[1] == "agent" {
+		os.Exit(run(os.Args[1:]))
+	}
+	testscript.Main(m, map[string]func(){
+		"lvsform": func() { os.Exit(run(os.Args[1:])) },
+	})
+}
+
+// TestScripts runs the stories that need no host, testdata/script/*.txtar.
+// Beside testscript's own verbs they have:
+//
+//	exit STATUS COMMAND...   run COMMAND, which must end with STATUS
+//	json PATH REGEXP         the JSON on the last command's standard output has a matching value at PATH
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			// Nobody's keys and known hosts are read or written.
+			home := filepath.Join(env.WorkDir, "home")
+			env.Setenv("HOME", home)
+			return os.Mkdir(home, 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exit": func(ts *testscript.TestScript, neg bool, args []string) {
+				want, command := wantedStatus(ts, neg, args)
+				err := ts.Exec(command[0], command[1:]...)
+				var exit *exec.ExitError
+				if err != nil && !errors.As(err, &exit) {
+					ts.Fatalf("%v", err)
+				}
+				if got := exit.ExitCode(); err != nil && got != want || err == nil && want != 0 {
+					ts.Fatalf("exit status %d, want %d", got, want)
+				}
+			},
+			"json": jsonVerb,
+		},
+	})
+}
+
+// wantedStatus reads the arguments of exit.
+func wantedStatus(ts *testscript.TestScript, neg bool, args []string) (status int, command []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exit STATUS COMMAND...")
+	}
+	status, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	return status, args[1:]
+}
+
+// jsonVerb looks a value up by a path of keys with dots between them. In an
+// array a key is an index, or the name of one of its elements.
+func jsonVerb(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: json PATH REGEXP")
+	}
+	var document any
+	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &document); err != nil {
+		ts.Fatalf("standard output is not one JSON document: %v", err)
+	}
+	value, err := lookUp(document, strings.Split(args[0], "."))
+	ts.Check(err)
+	text, isText := value.(string)
+	if !isText {
+		out, err := json.Marshal(value)
+		ts.Check(err)
+		text = string(out)
+	}
+	matched, err := regexp.MatchString(args[1], text)
+	ts.Check(err)
+	if matched == neg {
+		ts.Fatalf("%s is %s", args[0], text)
+	}
+}
+
+func lookUp(value any, path []string) (any, error) {
+	for i, key := range path {
+		var next any
+		switch v := value.(type) {
+		case map[string]any:
+			next = v[key]
+		case []any:
+			if n, err := strconv.Atoi(key); err == nil && n < len(v) {
+				next = v[n]
+				break
+			}
+			for _, element := range v {
+				if named, ok := element.(map[string]any); ok && named["name"] == key {
+					next = element
+				}
+			}
+		}
+		if next == nil {
+			return nil, fmt.Errorf("there is no %s", strings.Join(path[:i+1], "."))
+		}
+		value = next
+	}
+	return value, nil
+}
