@@ -94,7 +94,7 @@ func (a *Agent) observe(ctx context.Context, req wire.ObserveRequest) (wire.Obse
 
 func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyResult, error) {
 	var res wire.ApplyResult
-	stale, err := a.stale(ctx, req.Steps)
+	steps, stale, err := a.current(ctx, req.Steps)
 	if err != nil || len(stale) != 0 {
 		return wire.ApplyResult{Stale: stale}, err
 	}
@@ -104,12 +104,12 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 	if err != nil {
 		return res, err
 	}
-	if journal.hold(req.Steps) {
+	if journal.hold(steps) {
 		if err := writeJournal(a.Dir, journal); err != nil {
 			return res, err
 		}
 	}
-	for _, s := range req.Steps {
+	for _, s := range steps {
 		if err := a.Kernel.Do(ctx, s.Change); err != nil {
 			res.Failed = err.Error()
 			break
@@ -117,7 +117,7 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 		res.Done++
 	}
 	// And what is put back is forgotten only after it is back.
-	if journal.release(req.Steps[:res.Done]) {
+	if journal.release(steps[:res.Done]) {
 		if err := writeJournal(a.Dir, journal); err != nil {
 			return res, err
 		}
@@ -125,29 +125,43 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 	return res, nil
 }
 
-// stale compares what the steps expect with what is there now.
-func (a *Agent) stale(ctx context.Context, steps []wire.Step) ([]string, error) {
-	asked := make([]state.ID, len(steps))
-	for i, s := range steps {
+// current compares what the steps expect with what is there now, and returns
+// the steps as they are now: what comes by itself (a module brings settings and
+// its device with it) was not there yet when the plan was made.
+func (a *Agent) current(ctx context.Context, planned []wire.Step) (steps []wire.Step, stale []string, err error) {
+	asked := make([]state.ID, len(planned))
+	for i, s := range planned {
 		asked[i] = s.Change.ID()
 	}
 	now, _, err := a.Kernel.Observe(ctx, asked)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []string
-	for _, s := range steps {
+	for _, s := range planned {
 		is, there := now[s.Change.ID()]
 		switch want := s.Change.Before; {
+		case want == nil && there && comes(is):
+			s.Change.Before = is
 		case want == nil && there:
-			out = append(out, fmt.Sprintf("%s was absent and is there now", state.Text(is)))
+			stale = append(stale, fmt.Sprintf("%s was absent and is there now", state.Text(is)))
 		case want != nil && !there:
-			out = append(out, fmt.Sprintf("%s was there and is gone now", state.Text(want)))
+			stale = append(stale, fmt.Sprintf("%s was there and is gone now", state.Text(want)))
 		case want != is:
-			out = append(out, fmt.Sprintf("%s is now %s", state.Text(want), is.Value()))
+			stale = append(stale, fmt.Sprintf("%s is now %s", state.Text(want), is.Value()))
 		}
+		steps = append(steps, s)
 	}
-	return out, nil
+	return steps, stale, nil
+}
+
+// comes reports whether an item can come with a kernel module.
+func comes(i state.Item) bool {
+	switch i.Kind() {
+	case state.KindModule, state.KindSysctl, state.KindTimeouts, state.KindUp:
+		return true
+	default:
+		return false
+	}
 }
 
 func (a *Agent) settle(_ context.Context, req wire.SettleRequest) (wire.Nothing, error) {

@@ -56,7 +56,8 @@ func (o Options) limit() time.Duration {
 
 // Observe asks every host of the inventory for its live state. What goes wrong
 // with a host is that host's observation.
-func Observe(ctx context.Context, inv *inventory.Inventory, desired modes.Desired, hosts Hosts, opts Options) map[string]plan.Observation {
+func Observe(ctx context.Context, inv *inventory.Inventory, hosts Hosts, opts Options) map[string]plan.Observation {
+	desired := modes.Desire(inv, nil)
 	results := make([]plan.Observation, len(inv.Hosts))
 	var g errgroup.Group
 	for i, h := range inv.Hosts {

@@ -110,8 +110,7 @@ func (w *world) connect() (hosts apply.Hosts, closeAll func()) {
 func (w *world) plan() *plan.Plan {
 	hosts, done := w.connect()
 	defer done()
-	desired := modes.Desire(w.inv)
-	return plan.Make(w.inv, desired, apply.Observe(context.Background(), w.inv, desired, hosts, apply.Options{}))
+	return plan.Make(w.inv, apply.Observe(context.Background(), w.inv, hosts, apply.Options{}))
 }
 
 func (w *world) run(p *plan.Plan) error {
@@ -124,7 +123,7 @@ func (w *world) destroy() error {
 	hosts, done := w.connect()
 	defer done()
 	return apply.Run(context.Background(),
-		plan.Destroy(w.inv, apply.Observe(context.Background(), w.inv, modes.Desired{}, hosts, apply.Options{})), hosts, apply.Options{Drain: time.Second})
+		plan.Destroy(w.inv, apply.Observe(context.Background(), w.inv, hosts, apply.Options{})), hosts, apply.Options{Drain: time.Second})
 }
 
 // dump is the state of all hosts, without the modules, which stay.
@@ -162,7 +161,7 @@ func TestCircle(t *testing.T) {
 	if err := w.run(w.plan()); err != nil {
 		t.Fatal(err)
 	}
-	for host, wants := range modes.Desire(w.inv) {
+	for host, wants := range modes.Desire(w.inv, nil) {
 		for _, want := range wants {
 			if !w.kernels[host].State.Has(want.Item) {
 				t.Errorf("%s lacks %s after apply", host, state.Text(want.Item))
@@ -323,8 +322,7 @@ func TestHostThatFails(t *testing.T) {
 	hosts, done := w.connect()
 	defer done()
 	hosts["lb"] = apply.Unreachable{Err: errors.New("connect: connection refused")}
-	desired := modes.Desire(w.inv)
-	p := plan.Make(w.inv, desired, apply.Observe(t.Context(), w.inv, desired, hosts, apply.Options{}))
+	p := plan.Make(w.inv, apply.Observe(t.Context(), w.inv, hosts, apply.Options{}))
 	text := planText(t, p)
 	if !strings.Contains(text, "connection refused") || !strings.Contains(text, "net.ipv4.conf.ens33.arp_ignore") {
 		t.Errorf("the plan hides the failed host or the others:\n%s", text)
@@ -350,7 +348,7 @@ func TestHostThatHangs(t *testing.T) {
 	hosts, done := w.connect()
 	defer done()
 	hosts["web1"] = hung{}
-	observed := apply.Observe(t.Context(), w.inv, modes.Desire(w.inv), hosts, apply.Options{Limit: 50 * time.Millisecond})
+	observed := apply.Observe(t.Context(), w.inv, hosts, apply.Options{Limit: 50 * time.Millisecond})
 	if err := observed["web1"].Err; !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("web1: %v, want the limit to end the wait", err)
 	}

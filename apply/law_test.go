@@ -59,7 +59,7 @@ func (l lan) drawInventory(t *rapid.T) string {
 func disturb(t *rapid.T, w *world) {
 	for _, h := range w.inv.Hosts {
 		live := w.kernels[h.Name].State
-		for _, want := range modes.Desire(w.inv)[h.Name] {
+		for _, want := range modes.Desire(w.inv, nil)[h.Name] {
 			switch i := want.Item.(type) {
 			case state.Sysctl:
 				i.Setting = rapid.SampledFrom([]string{"0", "1", "2"}).Draw(t, "setting")
@@ -88,7 +88,7 @@ func (w *world) reach(t *rapid.T) {
 	if err := w.run(w.plan()); err != nil {
 		t.Fatal(err)
 	}
-	for host, wants := range modes.Desire(w.inv) {
+	for host, wants := range modes.Desire(w.inv, nil) {
 		for _, want := range wants {
 			is := w.kernels[host].State.Has(want.Item)
 			for _, i := range want.MetBy {

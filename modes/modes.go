@@ -3,12 +3,12 @@
 // in which packets could not arrive. It is pure: values in, values out.
 //
 // Each mode has a file of its own with the same parts in the same order: what
-// it demands of the topology, and what each role must look like.
+// it demands of the topology, and what each role must look like. What does not
+// depend on the mode is in service.go, gateway.go, tunnel.go and ipvs.go.
 package modes
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/lvsform/lvsform/inventory"
@@ -30,20 +30,38 @@ type Want struct {
 // need nothing are there with an empty list.
 type Desired map[string][]Want
 
+// Facts are the network devices that were observed, by host and device name.
+// Without them what depends on a MAC address or an MTU is not computed, or
+// computed for an MTU of 1500.
+type Facts map[string]map[string]state.Link
+
+// leg is the way from a service's director to one of its real servers.
+type leg struct {
+	*service
+	director *inventory.Host
+	server   *inventory.RealServer
+}
+
 // mode is what a forwarding mode is made of.
 type mode struct {
 	// demands returns what stands in the way of packets, as the inventory
 	// tells it.
-	demands func(*service) inventory.Problems
-	// director and realServer return what a host of that role must have.
-	director   func(*service, *inventory.Host) []Want
-	realServer func(*service, *inventory.RealServer) []Want
+	demands func(leg) inventory.Problems
+	// director and realServer return what that role must have for the leg.
+	director   func(leg) []Want
+	realServer func(leg) []Want
 }
 
 func modeOf(m inventory.Mode) mode {
 	switch m {
+	case inventory.ModeNAT:
+		return nat()
 	case inventory.ModeDR:
 		return dr()
+	case inventory.ModeTUN:
+		return tun()
+	case inventory.ModeFullNAT:
+		return fullnat()
 	default:
 		return unknown()
 	}
@@ -52,57 +70,104 @@ func modeOf(m inventory.Mode) mode {
 // unknown stands for a mode the inventory accepts and this package has no file
 // for, which is a bug: it lets nothing pass.
 func unknown() mode {
+	none := func(leg) []Want { return nil }
 	return mode{
-		demands: func(s *service) inventory.Problems {
-			return inventory.Problems{s.problem(s.Path+".mode", "", "lvsform has no rules for mode %s; this is a bug", s.Mode)}
+		demands: func(l leg) inventory.Problems {
+			return inventory.Problems{l.problem(l.server.Path, "", "lvsform has no rules for mode %s; this is a bug", l.server.Mode)}
 		},
-		director:   func(*service, *inventory.Host) []Want { return nil },
-		realServer: func(*service, *inventory.RealServer) []Want { return nil },
+		director:   none,
+		realServer: none,
 	}
 }
 
-// service is a virtual service in its inventory.
-type service struct {
-	*inventory.Service
-	inv *inventory.Inventory
-}
-
-// Check returns every static rule the inventory breaks, in the order of the
-// services.
+// Check returns every static rule the inventory breaks: those of hosts and
+// tunnels, then those of the services in their order.
 func Check(inv *inventory.Inventory) inventory.Problems {
 	var out inventory.Problems
-	for _, s := range inv.Services {
-		sv := &service{s, inv}
-		out = append(out, modeOf(s.Mode).demands(sv)...)
+	for _, t := range inv.Tunnels {
+		out = append(out, tunnelDemands(inv, t)...)
 	}
-	return out
+	for _, h := range inv.Hosts {
+		out = append(out, ipvsDemands(inv, h)...)
+	}
+	for _, s := range services(inv, nil) {
+		out = append(out, s.demands()...)
+		for _, l := range s.legs() {
+			out = append(out, modeOf(l.server.Mode).demands(l)...)
+		}
+	}
+	if len(out) != 0 {
+		return out
+	}
+	_, conflicts := desire(inv, nil)
+	return conflicts
 }
 
 // Desire computes what every host must have. The inventory must pass Check.
-func Desire(inv *inventory.Inventory) Desired {
-	out := Desired{}
-	for _, h := range inv.Hosts {
-		out[h.Name] = nicAddresses(h)
-	}
-	for _, s := range inv.Services {
-		sv := &service{s, inv}
-		m := modeOf(s.Mode)
-		for _, d := range s.Directors {
-			out.add(d, m.director(sv, d))
-		}
-		for _, r := range s.RealServers {
-			out.add(r.Host, m.realServer(sv, r))
-		}
-	}
-	return out
+func Desire(inv *inventory.Inventory, facts Facts) Desired {
+	d, _ := desire(inv, facts)
+	return d
 }
 
-// add merges wants into a host's; of several for one item the first stays.
-func (d Desired) add(h *inventory.Host, wants []Want) {
+func desire(inv *inventory.Inventory, facts Facts) (Desired, inventory.Problems) {
+	d := &draft{inv: inv, wants: Desired{}, from: map[string]map[state.ID]string{}}
+	for _, h := range inv.Hosts {
+		d.wants[h.Name] = nil
+		d.add(h, h.Path, nicAddresses(h))
+		d.add(h, h.Path, gateway(inv, h))
+		d.add(h, h.Path, ipvsSettings(h))
+	}
+	for _, t := range inv.Tunnels {
+		for _, e := range t.Ends {
+			d.add(e.Host, e.Path, tunnelEnd(t, e))
+		}
+	}
+	for _, s := range services(inv, facts) {
+		for i, h := range s.Directors {
+			d.add(h, s.Path, s.virtualService())
+			d.add(h, s.Path, s.marks())
+			if i == 0 {
+				d.add(h, s.Path, s.directorVIP(h))
+			}
+		}
+		for _, l := range s.legs() {
+			m := modeOf(l.server.Mode)
+			d.add(l.director, l.server.Path, m.director(l))
+			d.add(l.server.Host, l.server.Path, m.realServer(l))
+		}
+		for _, h := range inv.Hosts {
+			d.add(h, s.Path, s.staticNeighbour(h))
+		}
+	}
+	return d.wants, d.conflicts
+}
+
+// draft is a Desired while it is put together.
+type draft struct {
+	inv       *inventory.Inventory
+	wants     Desired
+	from      map[string]map[state.ID]string // YAML path of the first to want it
+	conflicts inventory.Problems
+}
+
+// add merges wants into a host's. Of several for one item the first stays; two
+// that want different values of one thing are a conflict.
+func (d *draft) add(h *inventory.Host, path string, wants []Want) {
 	for _, w := range wants {
-		same := func(x Want) bool { return state.IDOf(x.Item) == state.IDOf(w.Item) }
-		if !slices.ContainsFunc(d[h.Name], same) {
-			d[h.Name] = append(d[h.Name], w)
+		id := state.IDOf(w.Item)
+		i := slices.IndexFunc(d.wants[h.Name], func(x Want) bool { return state.IDOf(x.Item) == id })
+		switch {
+		case i < 0:
+			d.wants[h.Name] = append(d.wants[h.Name], w)
+			if d.from[h.Name] == nil {
+				d.from[h.Name] = map[state.ID]string{}
+			}
+			d.from[h.Name][id] = path
+		case d.wants[h.Name][i].Item != w.Item:
+			d.conflicts = append(d.conflicts, d.inv.Problem(path,
+				fmt.Sprintf("wants %s on %s, and %s wants %s there", state.Text(w.Item), h.Name,
+					d.from[h.Name][id], state.Text(d.wants[h.Name][i].Item)),
+				"make the two agree, or use different hosts"))
 		}
 	}
 }
@@ -122,77 +187,4 @@ func nicAddresses(h *inventory.Host) []Want {
 		}
 	}
 	return out
-}
-
-// id is the service's identity in the kernel.
-func (s *service) id() state.ServiceID {
-	return state.ServiceID{
-		Protocol: state.Protocol(s.Protocol),
-		Address:  netip.AddrPortFrom(s.VIP, s.Port),
-	}
-}
-
-// hostPrefix is an address alone: /32 or /128. Anything shorter on lo would
-// make the whole subnet local.
-func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
-
-// virtualService is what the director's kernel is told of the service, the
-// same in every mode but for the destinations.
-func (s *service) virtualService() []Want {
-	return []Want{
-		{
-			Item: state.Module{Name: "ip_vs"}, Role: inventory.RoleDirector,
-			Reason: "virtual services live in it",
-		},
-		{
-			Item: state.Module{Name: "ip_vs_" + s.Scheduler}, Role: inventory.RoleDirector,
-			Reason: "the scheduler",
-		},
-		{
-			Item: state.Service{
-				ServiceID:       s.id(),
-				Scheduler:       s.Scheduler,
-				PersistenceBits: s.VIP.BitLen(),
-			},
-			Role: inventory.RoleDirector, Reason: s.Name,
-		},
-	}
-}
-
-// directorVIP puts the VIP where clients look for it: on the director's NIC in
-// the VIP's network, or on lo when the VIP lies in none and is routed there.
-func (s *service) directorVIP(d *inventory.Host) []Want {
-	if nic := ownerOf(d, s.VIP); nic != nil {
-		return nil // the director's own address serves as VIP
-	}
-	link, reason := "lo", "clients are routed here for the VIP"
-	if nic := onLink(d, s.VIP); nic != nil {
-		link, reason = nic.Name, "clients find the VIP here; announced on the segment"
-	}
-	return []Want{{Item: s.vipOn(link), Role: inventory.RoleDirector, Reason: reason}}
-}
-
-// vipOn is the VIP as an address of a device. An IPv6 VIP is deprecated, so
-// that the host never picks it as the source of connections of its own; an
-// IPv4 /32 is not picked while the NIC has an address of its own.
-func (s *service) vipOn(link string) state.Address {
-	return state.Address{Link: link, Prefix: hostPrefix(s.VIP), Deprecated: s.VIP.Is6()}
-}
-
-// clients are the inventory's clients that use the service from outside: hosts
-// with an address of its family that are not its director or real server.
-func (s *service) clients() []*inventory.Host {
-	var out []*inventory.Host
-	for _, h := range s.inv.Hosts {
-		carries := slices.Contains(s.Directors, h) ||
-			slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return r.Host == h })
-		if h.Has(inventory.RoleClient) && !carries && speaks(h, s.VIP.Is6()) {
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
-func (s *service) problem(path, fix, format string, args ...any) inventory.Problem {
-	return s.inv.Problem(path, fmt.Sprintf("service %s: ", s.Name)+fmt.Sprintf(format, args...), fix)
 }

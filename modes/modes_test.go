@@ -78,7 +78,7 @@ func TestDesired(t *testing.T) {
 			t.Errorf("%s: %v", file, problems)
 			continue
 		}
-		golden(t, strings.TrimSuffix(file, ".yaml")+".golden", text(inv, modes.Desire(inv)))
+		golden(t, strings.TrimSuffix(file, ".yaml")+".golden", text(inv, modes.Desire(inv, nil)))
 	}
 }
 

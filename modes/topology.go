@@ -46,12 +46,39 @@ func egress(h *inventory.Host, to netip.Addr) (nic *inventory.NIC, router netip.
 	if n := onLink(h, to); n != nil {
 		return n, netip.Addr{}
 	}
-	for _, g := range h.Gateways {
-		if g.Is6() == to.Is6() {
-			return onLink(h, g), g
+	bits := -1
+	for _, r := range h.Routes {
+		if r.To.Contains(to) && r.To.Bits() > bits {
+			bits, router = r.To.Bits(), r.Via
 		}
 	}
-	return nil, netip.Addr{}
+	for _, g := range h.Gateways {
+		if bits < 0 && g.Is6() == to.Is6() {
+			router = g
+		}
+	}
+	if !router.IsValid() {
+		return nil, netip.Addr{}
+	}
+	return onLink(h, router), router
+}
+
+// sourceFor is the address a host's own packets to another come from.
+func sourceFor(h *inventory.Host, to netip.Addr) (netip.Addr, bool) {
+	nic, router := egress(h, to)
+	if nic == nil {
+		return netip.Addr{}, false
+	}
+	hop := to
+	if router.IsValid() {
+		hop = router
+	}
+	for _, p := range nic.Addresses {
+		if p.Contains(hop) {
+			return p.Addr(), true
+		}
+	}
+	return address(nic, to.Is6())
 }
 
 // neighbourOf returns the address by which a host reaches another on a segment

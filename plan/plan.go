@@ -95,9 +95,10 @@ func Asked(wants []modes.Want) []state.ID {
 	return out
 }
 
-// Make plans the way from what is observed to what is desired.
-func Make(inv *inventory.Inventory, desired modes.Desired, observed map[string]Observation) *Plan {
+// Make plans the way from what is observed to what the inventory asks for.
+func Make(inv *inventory.Inventory, observed map[string]Observation) *Plan {
 	p := &Plan{FormatVersion: FormatVersion, Topology: inv.Name}
+	desired := modes.Desire(inv, facts(observed))
 	for _, h := range inv.Hosts {
 		obs := observed[h.Name]
 		p.add(h, obs, func(host *Host) {
@@ -110,6 +111,18 @@ func Make(inv *inventory.Inventory, desired modes.Desired, observed map[string]O
 		})
 	}
 	return p
+}
+
+// facts are the devices of all hosts that were observed.
+func facts(observed map[string]Observation) modes.Facts {
+	out := modes.Facts{}
+	for host, o := range observed {
+		out[host] = map[string]state.Link{}
+		for _, l := range state.Of[state.Link](o.State) {
+			out[host][l.Name] = l
+		}
+	}
+	return out
 }
 
 // Destroy plans the way back to how the hosts were found.
@@ -201,7 +214,11 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 		h.Actions = []Action{}
 	}
 	slices.SortFunc(h.Actions, func(a, b Action) int {
-		return cmp.Or(cmp.Compare(a.Wave, b.Wave), state.Compare(a.Change().ID(), b.Change().ID()))
+		first, second := a, b
+		if a.Restore && b.Restore {
+			first, second = b, a // what came last goes first
+		}
+		return cmp.Or(cmp.Compare(a.Wave, b.Wave), state.Compare(first.Change().ID(), second.Change().ID()))
 	})
 }
 
@@ -248,8 +265,10 @@ func (h *Host) act(c state.Change, role inventory.Role, reason string, restore b
 // disrupts tells whether a change ends or hinders traffic that flows now.
 func disrupts(c state.Change) bool {
 	switch before := c.Before.(type) {
-	case state.Service, state.Address:
+	case state.Service, state.Address, state.TunnelLink, state.Up:
 		return c.Op() == state.Remove
+	case state.Route:
+		return c.Op() != state.Add
 	case state.Destination:
 		after, ok := c.After.(state.Destination)
 		return !ok || before.Forward != after.Forward || before.Tunnel != after.Tunnel

@@ -160,7 +160,7 @@ func TestPlans(t *testing.T) {
 			inv := load(t, tutorial)
 			observed := fresh(inv)
 			c.edit(observed)
-			p := plan.Make(inv, modes.Desire(inv), observed)
+			p := plan.Make(inv, observed)
 			if c.destroy {
 				p = plan.Destroy(inv, observed)
 			}
@@ -172,7 +172,7 @@ func TestPlans(t *testing.T) {
 // The text is made from the JSON's value: what went through JSON reads the same.
 func TestJSON(t *testing.T) {
 	inv := load(t, tutorial)
-	p := plan.Make(inv, modes.Desire(inv), fresh(inv))
+	p := plan.Make(inv, fresh(inv))
 	out, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/lvsform/lvsform/agent/wire"
@@ -30,6 +31,16 @@ func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []strin
 			out = append(out, addressFacts(n, obs.State)...)
 		}
 	}
+	out = append(out, routeFacts(h, wants, obs.State)...)
+	// Devices that the plan itself brings: their settings come with them.
+	for _, w := range wants {
+		switch i := w.Item.(type) {
+		case state.Up:
+			absent[i.Link] = true
+		case state.TunnelLink:
+			absent[i.Name] = true
+		}
+	}
 	missing := map[state.ID]string{}
 	for _, m := range obs.Missing {
 		missing[m.ID] = m.Why
@@ -37,7 +48,7 @@ func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []strin
 	for _, w := range wants {
 		why, gone := missing[state.IDOf(w.Item)]
 		if s, ok := w.Item.(state.Sysctl); ok && gone && ofAbsentDevice(s, absent) {
-			continue // said already, of the device
+			continue // said already of the device, or the device is yet to come
 		}
 		if gone {
 			out = append(out, fmt.Sprintf("%s (%s): %s", state.IDOf(w.Item), w.Reason, why))
@@ -75,6 +86,45 @@ func addressFacts(n *inventory.NIC, host state.Host) []string {
 		}
 	}
 	return out
+}
+
+// routeFacts checks the gateways and routes the inventory gives a host, unless
+// lvsform itself is to set another route to the same place.
+func routeFacts(h *inventory.Host, wants []modes.Want, host state.Host) []string {
+	ours := map[state.ID]bool{}
+	for _, w := range wants {
+		ours[state.IDOf(w.Item)] = true
+	}
+	via := map[netip.Prefix][]string{} // live next hops
+	for _, r := range state.Of[state.Route](host) {
+		via[r.To] = append(via[r.To], r.Via.String())
+	}
+	var out []string
+	check := func(what string, to netip.Prefix, hop netip.Addr) {
+		managed := ours[state.IDOf(state.Route{To: to})] || ours[state.IDOf(state.Route{To: to, Metric: 1024})]
+		if managed || slices.Contains(via[to], hop.String()) {
+			return
+		}
+		there := "none"
+		if len(via[to]) != 0 {
+			there = "via " + strings.Join(via[to], ", ")
+		}
+		out = append(out, fmt.Sprintf("%s: the host has no such route (it has %s); correct the inventory or the host", what, there))
+	}
+	for _, g := range h.Gateways {
+		check("gateway "+g.String(), netip.PrefixFrom(anyAddress(g), 0), g)
+	}
+	for _, r := range h.Routes {
+		check(fmt.Sprintf("route %s via %s", r.To, r.Via), r.To, r.Via)
+	}
+	return out
+}
+
+func anyAddress(a netip.Addr) netip.Addr {
+	if a.Is6() {
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
 }
 
 func devices(host state.Host) string {
@@ -117,7 +167,7 @@ func notManaged(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want,
 			continue
 		}
 		switch i := i.(type) {
-		case state.Service, state.Destination:
+		case state.Service, state.Destination, state.SyncDaemon:
 			out = append(out, state.Text(i))
 		case state.Address:
 			if concerns(inv, i.Prefix.Addr()) {

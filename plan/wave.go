@@ -23,6 +23,8 @@ const (
 	AddServices
 	AddDestinations
 	AddDirectorVIPs
+	OpenGateways
+	CloseGateways
 	RemoveDestinations // drained first
 	RemoveServices
 	RemoveDirectorVIPs
@@ -51,6 +53,10 @@ func (w Wave) String() string {
 		return "add destinations"
 	case AddDirectorVIPs:
 		return "add VIPs to directors"
+	case OpenGateways:
+		return "open gateways"
+	case CloseGateways:
+		return "close gateways"
 	case RemoveDestinations:
 		return "remove destinations"
 	case RemoveServices:
@@ -78,30 +84,25 @@ func waveOf(c state.Change, role inventory.Role, restore bool) Wave {
 		}
 		return add
 	}
-	switch c.ID().Kind {
-	case state.KindModule:
+	kind := c.ID().Kind
+	switch {
+	case kind == state.KindModule:
 		return LoadModules
-	case state.KindService:
+	case role == "":
+		return place(PrepareHosts, RestoreHosts)
+	case role == inventory.RoleGateway:
+		return place(OpenGateways, CloseGateways)
+	case kind == state.KindService, kind == state.KindSyncDaemon:
 		return place(AddServices, RemoveServices)
-	case state.KindDestination:
+	case kind == state.KindDestination:
 		return place(AddDestinations, RemoveDestinations)
-	case state.KindAddress:
-		switch role {
-		case inventory.RoleDirector:
-			return place(AddDirectorVIPs, RemoveDirectorVIPs)
-		case "":
-			return place(PrepareHosts, RestoreHosts)
-		default:
-			return place(AddServerVIPs, RemoveServerVIPs)
-		}
+	case kind == state.KindAddress && role == inventory.RoleDirector:
+		return place(AddDirectorVIPs, RemoveDirectorVIPs)
+	case kind == state.KindAddress:
+		return place(AddServerVIPs, RemoveServerVIPs)
+	case role == inventory.RoleDirector:
+		return place(PrepareDirectors, RestoreDirectors)
 	default:
-		switch role {
-		case inventory.RoleDirector:
-			return place(PrepareDirectors, RestoreDirectors)
-		case "":
-			return place(PrepareHosts, RestoreHosts)
-		default:
-			return place(PrepareServers, RestoreServers)
-		}
+		return place(PrepareServers, RestoreServers)
 	}
 }

@@ -1,0 +1,146 @@
+package modes
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/state"
+)
+
+// fullnat rewrites both ends: the real server sees an address of the director
+// and answers there, from wherever it is. On an unmodified kernel it is IPVS
+// masquerading whose connections the firewall's source NAT takes too.
+func fullnat() mode {
+	return mode{
+		demands:    fullnatDemands,
+		director:   fullnatDirector,
+		realServer: fullnatRealServer,
+	}
+}
+
+// What it demands of the topology.
+
+func fullnatDemands(l leg) inventory.Problems {
+	rip := l.rip()
+	if out := l.sameFamily(rip); out != nil {
+		return out
+	}
+	var out inventory.Problems
+	for _, a := range l.localAddresses() {
+		if a.Is6() != l.VIP.Is6() {
+			out = append(out, l.problem(l.Path+".local_addresses", "use "+family(l.VIP)+" addresses",
+				"local address %s is not of the VIP's family", a))
+			continue
+		}
+		if ownerOf(l.director, a) == nil && onLink(l.director, a) == nil {
+			out = append(out, l.problem(l.Path+".local_addresses", "use addresses in a network of the director",
+				"local address %s lies in no network of director %s, so no reply would find it", a, l.director.Name))
+		}
+		if nic, _ := egress(l.server.Host, a); nic == nil {
+			out = append(out, l.problem(l.server.Host.Path, "give "+l.server.Host.Name+" a gateway or a route that leads to "+a.String(),
+				"real server %s has no route back to %s, the address it sees the requests come from", l.server.Host.Name, a))
+		}
+	}
+	return out
+}
+
+// localAddresses are those the real server sees as the source.
+func (l leg) localAddresses() []netip.Addr {
+	if len(l.LocalAddresses) != 0 {
+		return l.LocalAddresses
+	}
+	if dip, ok := l.dip(); ok {
+		return []netip.Addr{dip}
+	}
+	return nil
+}
+
+// What each role must look like.
+
+func fullnatDirector(l leg) []Want {
+	out := []Want{
+		forwarding(l.VIP, inventory.RoleDirector, "passes packets on between clients and real servers"),
+		{
+			Item: state.Sysctl{Name: "net.ipv4.vs.conntrack", Setting: "1"}, Role: inventory.RoleDirector,
+			Reason: "the firewall does not see IPVS' connections otherwise",
+		},
+	}
+	for _, a := range l.LocalAddresses {
+		if ownerOf(l.director, a) == nil {
+			if nic := onLink(l.director, a); nic != nil {
+				out = append(out, Want{
+					Item: state.Address{Link: nic.Name, Prefix: hostPrefix(a), Deprecated: a.Is6()},
+					Role: inventory.RoleDirector, Reason: "a source for connections to the real servers",
+				})
+			}
+		}
+	}
+	for _, port := range l.ports() {
+		out = append(out, Want{
+			Item: state.Rule{Family: ruleFamily(l.VIP), Table: "nat", Chain: "POSTROUTING", Spec: l.snat(port)},
+			Role: inventory.RoleDirector, Reason: "the real servers see, and answer, the director",
+		})
+	}
+	return append(out, l.destination(state.ForwardNAT))
+}
+
+// snat is the rule for the service's connections that leave towards the real
+// server: all of them through that NIC, or only this server's when others of
+// the service behind the same NIC are in nat mode.
+func (l leg) snat(port uint16) string {
+	nic, _ := egress(l.director, l.rip())
+	var match []string
+	if l.mixedBehind(nic) {
+		match = append(match, "-d "+hostPrefix(l.rip()).String())
+	}
+	match = append(match, "-o "+nic.Name, "-m ipvs --vaddr "+hostPrefix(l.VIP).String())
+	if port != 0 {
+		match = append(match, fmt.Sprintf("--vport %d", port))
+	}
+	return fmt.Sprintf("%s -j SNAT --to-source %s", strings.Join(match, " "), addressRange(l.localAddresses()))
+}
+
+// mixedBehind reports whether the service has real servers in nat mode behind
+// the same NIC of the director.
+func (l leg) mixedBehind(nic *inventory.NIC) bool {
+	return slices.ContainsFunc(l.RealServers, func(r *inventory.RealServer) bool {
+		other, _ := egress(l.director, leg{l.service, l.director, r}.rip())
+		return r.Mode == inventory.ModeNAT && other == nic
+	})
+}
+
+// addressRange is how SNAT takes a pool: first-last. fullnatDemands sees to it
+// that the pool has no gaps.
+func addressRange(pool []netip.Addr) string {
+	sorted := slices.SortedFunc(slices.Values(pool), netip.Addr.Compare)
+	first, last := sorted[0], sorted[len(sorted)-1]
+	if first == last {
+		return first.String()
+	}
+	return first.String() + "-" + last.String()
+}
+
+// fullnatRealServer needs nothing: the requests come from a neighbour, or from
+// an address it has a route to.
+func fullnatRealServer(leg) []Want { return nil }
+
+// sourcePorts is how many ports source NAT has for one address: it keeps to
+// 1024 and above for connections that came from there (nf_nat_core.c).
+const sourcePorts = 65536 - 1024
+
+// Capacity is how many connections a fullnat service can hold at once to each
+// real server address and port, and in all: the limit is the number of local
+// addresses times their ports.
+func Capacity(inv *inventory.Inventory, s *inventory.Service) (perServer, total int) {
+	sv := &service{s, inv, nil}
+	for _, l := range sv.legs() {
+		if l.server.Mode == inventory.ModeFullNAT && l.director == s.Directors[0] {
+			perServer = len(l.localAddresses()) * sourcePorts
+			total += perServer
+		}
+	}
+	return perServer, total
+}

@@ -1,0 +1,166 @@
+package modes
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/state"
+)
+
+// nat is masquerading: the director puts the real server's address and port in
+// the place of the VIP's, and takes them out of the reply, which therefore has
+// to pass it. The real server sees the client's address.
+func nat() mode {
+	return mode{
+		demands:    natDemands,
+		director:   natDirector,
+		realServer: natRealServer,
+	}
+}
+
+// What it demands of the topology.
+
+func natDemands(l leg) inventory.Problems {
+	server := l.server.Host
+	rip := l.rip()
+	if out := l.sameFamily(rip); out != nil {
+		return out
+	}
+	if onLink(l.director, rip) == nil {
+		return inventory.Problems{l.problem(l.server.Path, "give both a NIC in one network, or use fullnat, whose replies come back from anywhere",
+			"in nat the real server's replies must pass the director, so %s and %s must share a network; they share none", l.director.Name, server.Name)}
+	}
+	var out inventory.Problems
+	for _, c := range l.clients() {
+		from, ok := l.clientAddress(c)
+		if !ok {
+			continue // it has no route to the VIP, which is its own problem
+		}
+		if onLink(server, from) != nil {
+			out = append(out, l.problem(c.Path, "use fullnat, or a client outside of the real servers' network",
+				"client %s (%s) is in the network of real server %s, which answers it directly; the client knows nothing of that address and drops the reply", c.Name, from, server.Name))
+			continue
+		}
+		if l.ReturnRoute != inventory.ReturnNone {
+			continue // lvsform sets the way back
+		}
+		if _, router := egress(server, from); ownerOf(l.director, router) == nil {
+			out = append(out, l.problem(server.Path, "give it a gateway or a route that is an address of "+l.director.Name+", or return_route: default or clients",
+				"in nat the reply must pass director %s, and the route of real server %s to client %s (%s) does not lead there", l.director.Name, server.Name, c.Name, from))
+		}
+	}
+	return out
+}
+
+// sameFamily is what nat and fullnat demand: they rewrite addresses, and the
+// kernel does not turn one family into the other.
+func (l leg) sameFamily(rip netip.Addr) inventory.Problems {
+	switch {
+	case !rip.IsValid():
+		return inventory.Problems{l.problem(l.server.Path, "give "+l.director.Name+" a gateway or a route to it, or both a NIC in one network",
+			"director %s has no route to real server %s", l.director.Name, l.server.Host.Name)}
+	case rip.Is6() != l.VIP.Is6():
+		return inventory.Problems{l.problem(l.server.Path, "give it an "+family(l.VIP)+" address, or use tun, which carries either family in either",
+			"%s keeps the address family, and real server %s is reached over %s only", l.server.Mode, l.server.Host.Name, family(rip))}
+	}
+	return nil
+}
+
+// What each role must look like.
+
+func natDirector(l leg) []Want {
+	out := []Want{forwarding(l.VIP, inventory.RoleDirector, "passes packets on between clients and real servers")}
+	if l.oneArmed() && l.VIP.Is4() {
+		// The kernel sends redirects when either of the two says so.
+		nic := onLink(l.director, l.rip())
+		for _, device := range []string{"all", nic.Name} {
+			out = append(out, Want{
+				Item: state.Sysctl{Name: state.ConfSysctl("ipv4", device, "send_redirects"), Setting: "0"},
+				Role: inventory.RoleDirector, Reason: "tells the real servers a shorter way back, past itself, otherwise",
+			})
+		}
+	}
+	return append(out, l.destination(state.ForwardNAT))
+}
+
+// oneArmed reports whether the director reaches some client and the real
+// server through the same NIC.
+func (l leg) oneArmed() bool {
+	inside := onLink(l.director, l.rip())
+	for _, c := range l.clients() {
+		if from, ok := l.clientAddress(c); ok {
+			if nic, _ := egress(l.director, from); nic == inside {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func natRealServer(l leg) []Want {
+	dip, ok := l.dip()
+	nic := onLink(l.server.Host, dip)
+	if !ok || nic == nil {
+		return nil // natDemands has said so
+	}
+	var out []Want
+	if l.VIP.Is6() && l.oneArmed() {
+		// IPv6 has no setting that keeps a router from sending redirects.
+		out = append(out, Want{
+			Item: state.Sysctl{Name: state.ConfSysctl("ipv6", nic.Name, "accept_redirects"), Setting: "0"},
+			Role: inventory.RoleRealServer, Reason: "believes the director's redirects, and answers past it, otherwise",
+		})
+	}
+	for _, to := range l.waysBack() {
+		out = append(out, returnRoute(to, dip, nic.Name, fmt.Sprintf("replies must pass director %s", l.director.Name)))
+	}
+	return out
+}
+
+// waysBack are the destinations that the real server must route through the
+// director.
+func (l leg) waysBack() []netip.Prefix {
+	switch l.ReturnRoute {
+	case inventory.ReturnNone:
+		return nil
+	case inventory.ReturnClients:
+		var out []netip.Prefix
+		for _, c := range l.clients() {
+			from, ok := l.clientAddress(c)
+			if !ok {
+				continue
+			}
+			for _, p := range onLink(c, from).Addresses {
+				if p.Contains(from) {
+					out = append(out, p.Masked())
+				}
+			}
+		}
+		return out
+	default:
+		any := netip.IPv4Unspecified()
+		if l.VIP.Is6() {
+			any = netip.IPv6Unspecified()
+		}
+		return []netip.Prefix{netip.PrefixFrom(any, 0)}
+	}
+}
+
+// returnRoute wants a route, whoever has set it.
+func returnRoute(to netip.Prefix, via netip.Addr, link, reason string) Want {
+	r := state.Route{To: to, Via: via, Link: link, Protocol: state.RouteProtocol}
+	if to.Addr().Is6() {
+		r.Metric = 1024 // what the kernel makes of none
+	}
+	w := Want{Item: r, Role: inventory.RoleRealServer, Reason: reason}
+	for _, p := range routeProtocols() {
+		r.Protocol = p
+		w.MetBy = append(w.MetBy, r)
+	}
+	return w
+}
+
+// routeProtocols are those by which others set routes, from rtnetlink.h: boot,
+// static, ra, zebra, bird, dhcp, keepalived, and what iproute2 sets unasked.
+func routeProtocols() []int { return []int{3, 4, 9, 11, 12, 16, 18} }

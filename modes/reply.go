@@ -1,0 +1,37 @@
+package modes
+
+import (
+	"github.com/lvsform/lvsform/inventory"
+)
+
+// directReply is what dr and tun demand of the way back: replies leave the
+// real server with the VIP as their source and do not pass the director.
+func (l leg) directReply() inventory.Problems {
+	var out inventory.Problems
+	server := l.server.Host
+	for _, c := range l.clients() {
+		to, ok := l.clientAddress(c)
+		if !ok {
+			continue // it has no route to the VIP, which is its own problem
+		}
+		nic, router := egress(server, to)
+		switch {
+		case nic == nil:
+			out = append(out, l.problem(server.Path, "give "+server.Name+" a gateway or a route that leads to "+to.String(),
+				"in %s the reply does not pass the director, and real server %s has no route to client %s (%s)", l.server.Mode, server.Name, c.Name, to))
+		case router.IsValid() && ownerOf(l.director, router) != nil:
+			out = append(out, l.problem(server.Path+".gateway", "use a router other than the director",
+				"real server %s sends its replies to director %s, which drops them: their source, the VIP, is an address of its own", server.Name, l.director.Name))
+		}
+	}
+	return out
+}
+
+// samePort is what dr and tun demand of ports: the packet is handed on as it is.
+func (l leg) samePort() inventory.Problems {
+	if l.server.Port == l.Port {
+		return nil
+	}
+	return inventory.Problems{l.problem(l.server.Path, "use the service's port, redirect: on the real server, or a mode that maps ports (nat, fullnat)",
+		"%s hands the packet on unchanged, so %s must listen on port %d, not %d", l.server.Mode, l.server.Host.Name, l.Port, l.server.Port)}
+}
