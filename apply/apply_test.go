@@ -238,8 +238,8 @@ func TestRemoveRealServer(t *testing.T) {
 		strings.Replace(dest, "%s", "~", 1) + " dr weight 1 -> dr weight 0",
 		strings.Replace(dest, "%s", "-", 1),
 		"web2 - address 192.168.91.30/32 on lo",
-		"web2 ~ sysctl net.ipv4.conf.ens33.arp_announce 2 -> 0",
 		"web2 ~ sysctl net.ipv4.conf.ens33.arp_ignore 1 -> 0",
+		"web2 ~ sysctl net.ipv4.conf.ens33.arp_announce 2 -> 0",
 	}
 	if diff := cmp.Diff(want, order); diff != "" {
 		t.Errorf("changes in order (-want +got):\n%s", diff)
