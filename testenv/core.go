@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,13 +29,13 @@ func coreMain(specFile string) error {
 	if err != nil {
 		return err
 	}
-	dir, err := setUpLab(&s, specFile)
+	dir := filepath.Dir(specFile) // its tmpfs is mounted over it
+	err = setUpLab(s.Kernel, dir)
 	if err == nil {
 		err = runHosts(&s, dir, stream)
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "lvsform: %v\n", err)
-		_, _ = fmt.Fprintln(stream, strings.ReplaceAll(err.Error(), "\n", " "))
+		_, _ = fmt.Fprintln(stream, oneLine(err))
 	}
 	if s.Kernel == KernelUML {
 		// if this process just ended, the kernel would panic
@@ -42,6 +43,9 @@ func coreMain(specFile string) error {
 	}
 	return err
 }
+
+// oneLine is an error as a report.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // openStream opens the inner end of the stream to the outside.
 func openStream(k Kernel) (*stream, error) {
@@ -54,13 +58,12 @@ func openStream(k Kernel) (*stream, error) {
 	return &stream{in: line, out: line}, err
 }
 
-// setUpLab prepares the file system and returns the directory of the lab's
-// tmpfs.
-func setUpLab(s *spec, specFile string) (string, error) {
-	if s.Kernel == KernelUML {
-		return setUpUML(specFile)
+// setUpLab prepares the file system.
+func setUpLab(k Kernel, dir string) error {
+	if k == KernelUML {
+		return setUpUML(dir)
 	}
-	return setUpNative(specFile)
+	return setUpNative(dir)
 }
 
 // runHosts starts the hosts, reports that they are up, and returns when the

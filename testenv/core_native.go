@@ -2,7 +2,6 @@ package testenv
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -10,23 +9,19 @@ import (
 
 // setUpNative makes this process's copy of the machine's mounts its own and
 // lays the lab's tmpfs into it.
-func setUpNative(specFile string) (string, error) {
+func setUpNative(dir string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return "", fmt.Errorf("make the mounts private: %w", err)
+		return fmt.Errorf("make the mounts private: %w", err)
 	}
 	// of this PID namespace
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return "", fmt.Errorf("mount /proc: %w", err)
-	}
-	dir := filepath.Dir(specFile)
-	if err := os.Remove(specFile); err != nil { // it holds the keys
-		return "", err
+		return fmt.Errorf("mount /proc: %w", err)
 	}
 	if err := mountLabDir(dir); err != nil {
-		return "", err
+		return err
 	}
 	if err := unix.Mount("/", filepath.Join(dir, machineDir), "", unix.MS_BIND, ""); err != nil {
-		return "", fmt.Errorf("bind the machine's root: %w", err)
+		return fmt.Errorf("bind the machine's root: %w", err)
 	}
-	return dir, nil
+	return nil
 }

@@ -12,58 +12,56 @@ import (
 // setUpUML makes the freshly booted kernel's root writable without touching
 // the machine: an overlay over the machine's root, which modprobe (called by
 // hosts and by the kernel itself) finds its modules in.
-func setUpUML(specFile string) (string, error) {
-	_ = os.Remove(specFile) // fails: the root is read-only; the supervisor does it
+func setUpUML(dir string) error {
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		return "", fmt.Errorf("mount /proc: %w", err)
+		return fmt.Errorf("mount /proc: %w", err)
 	}
 	var uname unix.Utsname
 	if err := unix.Uname(&uname); err != nil {
-		return "", err
+		return err
 	}
 	release := unix.ByteSliceToString(uname.Release[:])
-	dir := filepath.Dir(specFile)
 	if err := mountLabDir(dir); err != nil {
-		return "", err
+		return err
 	}
 	if err := unix.Mount("/", filepath.Join(dir, machineDir), "", unix.MS_BIND, ""); err != nil {
-		return "", fmt.Errorf("bind the machine's root: %w", err)
+		return fmt.Errorf("bind the machine's root: %w", err)
 	}
 	if err := fillCommon(dir, release); err != nil {
-		return "", err
+		return err
 	}
 	// -d looks below lib, which is a link on a merged-usr machine
 	boot := filepath.Join(dir, "boot")
 	if err := linkModules(filepath.Join(boot, "lib/modules"), release); err != nil {
-		return "", err
+		return err
 	}
 	if out, err := exec.Command(modprobe, "-d", boot, "overlay").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("modprobe overlay: %w: %s", err, out)
+		return fmt.Errorf("modprobe overlay: %w: %s", err, out)
 	}
 	root, err := mountRoot(dir, "core")
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := unix.Mount("sysfs", root+"/sys", "sysfs", 0, ""); err != nil {
-		return "", fmt.Errorf("mount /sys: %w", err)
+		return fmt.Errorf("mount /sys: %w", err)
 	}
 	for _, d := range []string{"/proc", "/dev", dir, filepath.Join(dir, machineDir)} {
 		if err := unix.Mount(d, root+d, "", unix.MS_BIND, ""); err != nil {
-			return "", fmt.Errorf("bind %s: %w", d, err)
+			return fmt.Errorf("bind %s: %w", d, err)
 		}
 	}
 	// the kernel's own threads share this process's root, so that their
 	// modprobe runs in it too
 	if err := os.Chdir(root); err != nil {
-		return "", err
+		return err
 	}
 	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
-		return "", fmt.Errorf("move the root: %w", err)
+		return fmt.Errorf("move the root: %w", err)
 	}
 	if err := unix.Chroot("."); err != nil {
-		return "", err
+		return err
 	}
-	return dir, os.Chdir("/")
+	return os.Chdir("/")
 }
 
 // fillCommon fills the layer that lies over the machine's root in every host:

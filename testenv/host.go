@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -23,14 +22,15 @@ const (
 func hostMain() error {
 	syscall.CloseOnExec(hostReportFD)
 	report := os.NewFile(hostReportFD, "report")
+	_ = os.WriteFile("/proc/self/comm", []byte(partHost), 0) // for ps(1)
 	var h hostSpec
 	if err := json.NewDecoder(os.Stdin).Decode(&h); err != nil {
 		return err
 	}
 	server, err := h.setUp()
 	if err != nil {
-		_, _ = fmt.Fprintln(report, strings.ReplaceAll(err.Error(), "\n", " "))
-		return err
+		_, _ = fmt.Fprintln(report, oneLine(err))
+		return nil
 	}
 	_, _ = fmt.Fprintln(report, readyReport)
 	_ = report.Close()

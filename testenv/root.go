@@ -148,12 +148,17 @@ func (h *hostSpec) mountPrivate(root string) error {
 // protectKernel leaves a host of a native lab only those sysctls that are its
 // own: all but the network's are the machine's.
 func protectKernel(root string) error {
-	for _, path := range []string{"/proc/sys", "/proc/sys/net", "/proc/sysrq-trigger"} {
+	readOnly := []string{"/proc/sys"}
+	const reboot = "/proc/sysrq-trigger" // not in every kernel
+	if _, err := os.Stat(root + reboot); err == nil {
+		readOnly = append(readOnly, reboot)
+	}
+	for _, path := range append(readOnly, "/proc/sys/net") {
 		if err := unix.Mount(root+path, root+path, "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("bind %s: %w", path, err)
 		}
 	}
-	for _, path := range []string{"/proc/sys", "/proc/sysrq-trigger"} {
+	for _, path := range readOnly {
 		if err := unix.Mount("", root+path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 			return fmt.Errorf("make %s read-only: %w", path, err)
 		}

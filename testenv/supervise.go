@@ -27,7 +27,8 @@ type supervisor struct {
 	stream *stream  // to the workstation
 	life   *os.File // the supervisor lives as long as this is open
 	cmd    *exec.Cmd
-	kernel int // process group of the kernel
+	kernel int           // process group of the kernel
+	gone   chan struct{} // closed when supervisor and kernel are
 	once   sync.Once
 	err    error
 }
@@ -96,16 +97,24 @@ func supervise(s *spec) (_ *supervisor, err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	sup.cmd = cmd
+	sup.cmd, sup.gone = cmd, make(chan struct{})
 	_ = reportW.Close()
 	report, err := readLine(reportR)
-	if err != nil {
-		return nil, fmt.Errorf("the supervisor ended (%w)", err)
+	if err == nil {
+		if sup.kernel, err = strconv.Atoi(report); err != nil {
+			err = errors.New(report)
+		}
 	}
-	if sup.kernel, err = strconv.Atoi(report); err != nil {
-		return nil, errors.New(report)
-	}
-	return sup, nil
+	go sup.watch()
+	return sup, err
+}
+
+// watch waits for the supervisor to end. If it was killed, the kernel, or what
+// a killed User-Mode Linux leaves behind, is still there and holds the stream.
+func (s *supervisor) watch() {
+	defer close(s.gone)
+	_ = s.cmd.Wait() // what it leaves is what counts
+	s.err = killGroup(s.kernel)
 }
 
 // prepare fills the lab's directory and returns the supervisor's argument.
@@ -143,14 +152,10 @@ func (s *supervisor) end() error {
 	}
 	if s.cmd != nil {
 		kill := time.AfterFunc(killTimeout, func() { _ = s.cmd.Process.Kill() })
-		_ = s.cmd.Wait() // its work is checked below
+		<-s.gone
 		kill.Stop()
 	}
-	// both do nothing if the supervisor did its work
-	if err := killGroup(s.kernel); err != nil {
-		return err
-	}
-	return os.RemoveAll(s.dir)
+	return errors.Join(s.err, os.RemoveAll(s.dir))
 }
 
 // keepLog copies the kernel's log to a file that outlives the lab, and returns
@@ -287,9 +292,34 @@ func killGroup(group int) error {
 				break
 			}
 		}
+		if !groupRuns(group) {
+			return nil
+		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("end the lab's kernel: process group %d is still there after %s", group, killTimeout)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
+}
+
+// groupRuns reports whether a process of the group is alive. Dead ones count
+// for kill(2) until their parent collects them, and in a container the first
+// process often never does.
+func groupRuns(group int) bool {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return true
+	}
+	for _, name := range stats {
+		stat, err := os.ReadFile(name)
+		if err != nil {
+			continue // gone by now
+		}
+		// pid (comm) state ppid pgrp ...; comm may hold anything
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(fields) > 2 && fields[0] != "Z" && fields[0] != "X" && fields[2] == strconv.Itoa(group) {
+			return true
+		}
+	}
+	return false
 }
