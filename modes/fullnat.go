@@ -25,10 +25,14 @@ func fullnat() mode {
 
 func fullnatDemands(l leg) inventory.Problems {
 	rip := l.rip()
-	if out := l.sameFamily(rip); out != nil {
+	if out := l.rewritable(rip); out != nil {
 		return out
 	}
 	var out inventory.Problems
+	if !contiguous(l.LocalAddresses) {
+		out = append(out, l.problem(l.Path+".local_addresses", "use addresses that follow each other",
+			"local_addresses has gaps, and source NAT takes a range"))
+	}
 	for _, a := range l.localAddresses() {
 		if a.Is6() != l.VIP.Is6() {
 			out = append(out, l.problem(l.Path+".local_addresses", "use "+family(l.VIP)+" addresses",
@@ -110,6 +114,17 @@ func (l leg) mixedBehind(nic *inventory.NIC) bool {
 		other, _ := egress(l.director, leg{l.service, l.director, r}.rip())
 		return r.Mode == inventory.ModeNAT && other == nic
 	})
+}
+
+// contiguous reports whether addresses follow each other without a gap.
+func contiguous(pool []netip.Addr) bool {
+	sorted := slices.SortedFunc(slices.Values(pool), netip.Addr.Compare)
+	for i := 1; i < len(sorted); i++ {
+		if sorted[i-1].Next() != sorted[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // addressRange is how SNAT takes a pool: first-last. fullnatDemands sees to it

@@ -24,7 +24,7 @@ func nat() mode {
 func natDemands(l leg) inventory.Problems {
 	server := l.server.Host
 	rip := l.rip()
-	if out := l.sameFamily(rip); out != nil {
+	if out := l.rewritable(rip); out != nil {
 		return out
 	}
 	if onLink(l.director, rip) == nil {
@@ -53,9 +53,9 @@ func natDemands(l leg) inventory.Problems {
 	return out
 }
 
-// sameFamily is what nat and fullnat demand: they rewrite addresses, and the
-// kernel does not turn one family into the other.
-func (l leg) sameFamily(rip netip.Addr) inventory.Problems {
+// rewritable is what nat and fullnat demand: they rewrite addresses, there and
+// back.
+func (l leg) rewritable(rip netip.Addr) inventory.Problems {
 	switch {
 	case !rip.IsValid():
 		return inventory.Problems{l.problem(l.server.Path, "give "+l.director.Name+" a gateway or a route to it, or both a NIC in one network",
@@ -63,6 +63,9 @@ func (l leg) sameFamily(rip netip.Addr) inventory.Problems {
 	case rip.Is6() != l.VIP.Is6():
 		return inventory.Problems{l.problem(l.server.Path, "give it an "+family(l.VIP)+" address, or use tun, which carries either family in either",
 			"%s keeps the address family, and real server %s is reached over %s only", l.server.Mode, l.server.Host.Name, family(rip))}
+	case l.OnePacket:
+		return inventory.Problems{l.problem(l.server.Path, "use dr or tun, or leave one_packet out",
+			"with one_packet the director keeps no connection, so in %s it could not translate the replies of %s back", l.server.Mode, l.server.Host.Name)}
 	}
 	return nil
 }

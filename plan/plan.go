@@ -18,11 +18,12 @@ const FormatVersion = "1"
 
 // Plan is what has to change on the hosts of a topology.
 type Plan struct {
-	FormatVersion string  `json:"format_version"`
-	Topology      string  `json:"topology"`
-	Destroy       bool    `json:"destroy,omitempty"` // puts the hosts back as found
-	Hosts         []Host  `json:"hosts"`             // in the order of the inventory
-	Summary       Summary `json:"summary"`
+	FormatVersion string   `json:"format_version"`
+	Topology      string   `json:"topology"`
+	Destroy       bool     `json:"destroy,omitempty"` // puts the hosts back as found
+	Notes         []string `json:"notes,omitempty"`   // what to know of the inventory: limits, surprises
+	Hosts         []Host   `json:"hosts"`             // in the order of the inventory
+	Summary       Summary  `json:"summary"`
 }
 
 // Host is one host's part of a plan.
@@ -97,7 +98,7 @@ func Asked(wants []modes.Want) []state.ID {
 
 // Make plans the way from what is observed to what the inventory asks for.
 func Make(inv *inventory.Inventory, observed map[string]Observation) *Plan {
-	p := &Plan{FormatVersion: FormatVersion, Topology: inv.Name}
+	p := &Plan{FormatVersion: FormatVersion, Topology: inv.Name, Notes: modes.Notes(inv)}
 	desired := modes.Desire(inv, facts(observed))
 	for _, h := range inv.Hosts {
 		obs := observed[h.Name]

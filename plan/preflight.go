@@ -54,6 +54,9 @@ func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []strin
 			out = append(out, fmt.Sprintf("%s (%s): %s", state.IDOf(w.Item), w.Reason, why))
 		}
 	}
+	for i := range out {
+		out[i] = "preflight: " + out[i]
+	}
 	return out
 }
 

@@ -31,6 +31,9 @@ func (p *Plan) WriteText(w io.Writer) error {
 		}
 		b.WriteString("\n")
 	}
+	for _, n := range p.Notes {
+		fmt.Fprintf(&b, "note: %s\n", n)
+	}
 	b.WriteString(p.Summary.String() + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
