@@ -172,6 +172,17 @@ func kindOf(n *yaml.Node) string {
 	}
 }
 
+// written reports whether there is a value at the path.
+func (d *decoder) written(path string) bool {
+	_, there := d.inv.positions[path]
+	return there
+}
+
+// problemAt reports a mistake in the value at a path.
+func (d *decoder) problemAt(path, what, fix string) bool {
+	return d.report(d.inv.At(path), path, what, fix)
+}
+
 // problem reports a mistake in a value, and returns false.
 func (d *decoder) problem(v value, what, fix string) bool {
 	return d.report(v.at, v.path, what, fix)

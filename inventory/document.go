@@ -8,8 +8,8 @@ import (
 )
 
 // document is the whole file. The order of its fields is the order in which
-// they are read: hosts name networks and take the SSH defaults, services name
-// hosts.
+// they are read: hosts name networks and take the SSH defaults, tunnels and
+// services name hosts.
 func document(inv *Inventory) form {
 	var defaults SSH
 	return objectOf(object{
@@ -25,6 +25,8 @@ func document(inv *Inventory) form {
 				doc: "How to reach the hosts, unless a host says otherwise."},
 			{key: "hosts", required: true, form: hostsOf(&inv.Hosts, &defaults),
 				doc: "The machines, by name."},
+			{key: "tunnels", form: listOf("a list of tunnels", &inv.Tunnels, tunnelOf),
+				doc: "Point-to-point tunnels between hosts."},
 			{key: "services", form: listOf("a list of virtual services", &inv.Services, serviceOf),
 				doc: "The virtual services."},
 		},
@@ -47,7 +49,7 @@ func networkOf(name string, to **Network) form {
 	n := &Network{Name: name}
 	*to = n
 	prefix := func(p *netip.Prefix) form {
-		return prefixOf(p).and(func(d *decoder, v value, ok bool) bool {
+		return networkPrefixOf(p).and(func(d *decoder, v value, ok bool) bool {
 			same := slices.IndexFunc(n.Prefixes, func(q netip.Prefix) bool { return q.Addr().Is4() == p.Addr().Is4() })
 			if ok && same >= 0 {
 				return d.again(v, fmt.Sprintf("%s is a second prefix of its family", *p), "want at most one for IPv4 and one for IPv6")

@@ -27,10 +27,11 @@ type jsonSchema = map[string]any
 
 // object is a mapping with known keys.
 type object struct {
-	name   string // heads its table in the reference
-	fields []field
-	oneOf  []string          // keys of which there must be exactly one
-	hints  map[string]string // likely wrong keys -> what to do instead
+	name     string // heads its table in the reference
+	fields   []field
+	oneOf    []string          // keys of which there must be exactly one
+	together []string          // keys of which there must be all or none
+	hints    map[string]string // likely wrong keys -> what to do instead
 }
 
 // field is one key of an object.
@@ -100,6 +101,13 @@ func (o *object) schema() jsonSchema {
 		}
 		s["oneOf"] = choices
 	}
+	if len(o.together) > 0 {
+		others := map[string][]string{}
+		for _, key := range o.together {
+			others[key] = o.together // with itself, which says nothing
+		}
+		s["dependentRequired"] = others
+	}
 	return s
 }
 
@@ -123,19 +131,29 @@ func (o *object) read(d *decoder, v value, is string) bool {
 			ok = d.problem(v, fmt.Sprintf("%s is missing", f.key), "want "+f.form.is)
 		}
 	}
-	if len(o.oneOf) > 0 {
-		var there []string
-		for _, key := range o.oneOf {
+	return o.readGroups(d, v, have) && ok
+}
+
+// readGroups checks which keys are there against oneOf and together.
+func (o *object) readGroups(d *decoder, v value, have map[string]value) bool {
+	split := func(keys []string) (there, missing []string) {
+		for _, key := range keys {
 			if _, is := have[key]; is {
 				there = append(there, key)
+			} else {
+				missing = append(missing, key)
 			}
 		}
-		switch {
-		case len(there) == 0:
-			ok = d.problem(v, strings.Join(o.oneOf, " or ")+" is missing", "want one of them")
-		case len(there) > 1:
-			ok = d.problem(v, strings.Join(there, " and ")+" exclude each other", "want one of them")
-		}
+		return there, missing
+	}
+	ok := true
+	if there, _ := split(o.oneOf); len(there) > 1 {
+		ok = d.problem(v, strings.Join(there, " and ")+" exclude each other", "want one of them")
+	} else if len(there) == 0 && len(o.oneOf) > 0 {
+		ok = d.problem(v, strings.Join(o.oneOf, " or ")+" is missing", "want one of them")
+	}
+	if there, missing := split(o.together); len(there) > 0 && len(missing) > 0 {
+		ok = d.problem(have[there[0]], "stands without "+strings.Join(missing, " and "), "want both or neither")
 	}
 	return ok
 }

@@ -27,8 +27,14 @@ func hostOf(name string, defaults *SSH, to **Host) form {
 				doc: "Its network interfaces, by their names on the host."},
 			{key: "gateway", form: gatewaysOf(h),
 				doc: "Its default route, on one of its networks."},
+			{key: "routes", form: routesOf(h),
+				doc: "Its other routes. Like addresses they are facts: the lab makes them, elsewhere they must be there."},
 			{key: "manage_addresses", preset: false, form: flagOf(&h.ManageAddresses),
 				doc: "Whether lvsform puts the addresses on the NICs. Otherwise they are facts it checks."},
+			{key: "forwards", form: forwardsOf(h),
+				doc: "The ports a gateway forwards."},
+			{key: "ipvs", form: ipvsOf(h),
+				doc: "What a director is told beside its services."},
 			{key: "ssh", form: sshOf(&h.SSH, true),
 				doc: "How to reach the host: each key overrides the file's."},
 			{key: "serve", form: serveOf(&h.Serve),
@@ -40,6 +46,9 @@ func hostOf(name string, defaults *SSH, to **Host) form {
 			"address":   "addresses stand in nics.NAME.address, the one to connect to in ssh.address",
 			"addresses": "addresses stand in nics.NAME.addresses",
 			"network":   "networks stand in nics.NAME.network",
+			"route":     "did you mean routes?",
+			"forward":   "did you mean forwards?",
+			"tunnel":    "tunnels between hosts stand in tunnels, beside hosts",
 			"weight":    "weights stand in services[].real_servers[]",
 		},
 	}).and(func(d *decoder, v value, _ bool) bool {
@@ -175,63 +184,65 @@ func (n *Network) holds(a netip.Addr) (prefix netip.Prefix, what, fix string) {
 		fmt.Sprintf("want an address in %s, or an %s prefix there", n.Prefixes[0], family)
 }
 
-func gatewaysOf(h *Host) form {
-	return oneOrList("an address, or a list of one for IPv4 and one for IPv6", &h.Gateways, func(to *netip.Addr) form {
-		return addressOf(to).and(func(d *decoder, v value, ok bool) bool {
-			if !ok {
-				return true
-			}
-			if slices.ContainsFunc(h.Gateways, func(g netip.Addr) bool { return g.Is4() == to.Is4() }) {
-				return d.again(v, fmt.Sprintf("%s is a second gateway of its family", *to), "want at most one for IPv4 and one for IPv6")
-			}
-			if what, fix := h.refuseGateway(*to); what != "" {
-				return d.problem(v, what, fix)
-			}
-			return true
-		})
-	})
-}
-
-func (h *Host) refuseGateway(a netip.Addr) (what, fix string) {
-	var near []string
+// refuseForeign says what is wrong with an address that must be on one of the
+// host's NICs.
+func (h *Host) refuseForeign(a netip.Addr) (what, fix string) {
+	var own []string
 	for _, n := range h.NICs {
-		if n.Network == nil || n.Network.Prefixes == nil {
+		if len(n.Addresses) == 0 {
 			return "", "" // reported there
 		}
-		for _, own := range n.Addresses {
-			if own.Addr() == a {
-				return fmt.Sprintf("%s is the host's own address", a), "want that of a router"
+		for _, p := range n.Addresses {
+			if p.Addr() == a {
+				return "", ""
 			}
-			if own.Contains(a) {
-				return refuseEdge(a, own.Masked())
-			}
-			if network := own.Masked().String(); !slices.Contains(near, network) {
-				near = append(near, network)
-			}
-		}
-		if len(n.Addresses) == 0 {
-			return "", ""
+			own = append(own, p.Addr().String())
 		}
 	}
-	if near == nil {
+	if own == nil {
 		return "", "" // there is no NIC
 	}
-	return fmt.Sprintf("%s is on none of the host's networks", a), "want an address in " + strings.Join(near, " or ")
+	return fmt.Sprintf("%s is on no NIC of host %s", a, h.Name), "want " + strings.Join(own, " or ")
+}
+
+// needsRole reports a value that only a host with the role can have.
+func (d *decoder) needsRole(v value, h *Host, role Role) bool {
+	if len(h.Roles) == 0 || h.Has(role) {
+		return true
+	}
+	return d.problem(v, fmt.Sprintf("host %s does not have the role %s", h.Name, role),
+		fmt.Sprintf("leave it out, or write %s", h.with(role)))
+}
+
+// with is the host's role key with one more role.
+func (h *Host) with(role Role) string {
+	var words strings.Builder
+	for _, r := range h.Roles {
+		words.WriteString(string(r) + ", ")
+	}
+	return fmt.Sprintf("role: [%s%s] in %s", words.String(), role, h.Path)
 }
 
 func serveOf(to *Serve) form {
+	ports := func(protocol Protocol, to, others *[]uint16) form {
+		return oneOrList("a port, or a list of ports", to, func(port *uint16) form {
+			return portOf(port).and(func(d *decoder, v value, ok bool) bool {
+				if ok && (slices.Contains(*to, *port) || slices.Contains(*others, *port)) {
+					return d.again(v, fmt.Sprintf("%s port %d again", protocol, *port), "want each port once")
+				}
+				return true
+			})
+		})
+	}
 	return objectOf(object{
 		name: "Serve",
 		fields: []field{
-			{key: "http", required: true, doc: "The TCP ports of a small HTTP server whose page names the host.",
-				form: oneOrList("a port, or a list of ports", &to.HTTP, func(port *uint16) form {
-					return portOf(port).and(func(d *decoder, v value, ok bool) bool {
-						if ok && slices.Contains(to.HTTP, *port) {
-							return d.again(v, fmt.Sprintf("port %d again", *port), "want each port once")
-						}
-						return true
-					})
-				})},
+			{key: "http", form: ports(TCP, &to.HTTP, &to.TCP),
+				doc: "The TCP ports of a small HTTP server whose page names the host."},
+			{key: "tcp", form: ports(TCP, &to.TCP, &to.HTTP),
+				doc: "TCP ports that send a line which names the host, and hang up."},
+			{key: "udp", form: ports(UDP, &to.UDP, &to.UDP),
+				doc: "UDP ports that answer every datagram with such a line."},
 		},
 	})
 }

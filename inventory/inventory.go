@@ -1,8 +1,8 @@
 // Package inventory reads an LVS topology from the YAML file its user writes,
 // and tells every mistake in it by line, column and YAML path.
 //
-// The document is described once, by the tables in document.go, host.go and
-// service.go. Reading, the JSON Schema and the key tables of
+// The document is described once, by tables: the one in document.go names
+// those of the other files, down to each value. Reading, the JSON Schema and the key tables of
 // docs/inventory.md all come from them.
 package inventory
 

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,20 +79,44 @@ func dump(inv *Inventory) string {
 		line("networks."+n.Name, "%v", n.Prefixes)
 	}
 	for _, h := range inv.Hosts {
-		line(h.Path, "%v gateways %v manage %v serve %v", h.Roles, h.Gateways, h.ManageAddresses, h.Serve.HTTP)
+		line(h.Path, "%v gateways %v manage %v serve %v", h.Roles, h.Gateways, h.ManageAddresses, h.Serve)
 		line(h.Path+".ssh", "%+v", h.SSH)
 		for _, n := range h.NICs {
 			line(h.Path+".nics."+n.Name, "%s %v", n.Network.Name, n.Addresses)
 		}
+		for _, r := range h.Routes {
+			line(r.Path, "%s via %s", r.To, r.Via)
+		}
+		for _, f := range h.Forwards {
+			line(f.Path, "%s %s to %s", f.Protocol, f.Listen, f.To)
+		}
+		if h.IPVS.Timeouts != nil {
+			line(h.Path+".ipvs.timeouts", "%+v", *h.IPVS.Timeouts)
+		}
+		for _, name := range slices.Sorted(maps.Keys(h.IPVS.Sysctls)) {
+			line(h.Path+".ipvs.sysctls."+name, "%q", h.IPVS.Sysctls[name])
+		}
+		for _, s := range h.IPVS.Sync {
+			line(s.Path, "%s on %s id %d max_len %d group %s port %d ttl %d", s.Role, s.Interface, s.ID, s.MaxLen, s.Group, s.Port, s.TTL)
+		}
+	}
+	for _, t := range inv.Tunnels {
+		line(t.Path, "%s %s ttl %d", t.Name, t.Type, t.TTL)
+		for _, e := range t.Ends {
+			line(e.Path, "%s %s outer %s routes %v", e.Host.Name, e.Address, e.Outer, e.Routes)
+		}
 	}
 	for _, s := range inv.Services {
 		line(s.Path, "%s %s %s port %d %s %s", s.Name, s.Protocol, s.VIP, s.Port, s.Mode, s.Scheduler)
-		line(s.Path+".port", "%d", s.Port)
+		line(s.Path+".port", "%d fwmark %d ports %v device %q", s.Port, s.FWMark, s.Ports, s.VIPDevice)
+		line(s.Path+".mode", "arp %s tunnel %+v local %v return %s", s.ARP, s.Encapsulation, s.LocalAddresses, s.ReturnRoute)
+		line(s.Path+".scheduler", "flags %v persistence %+v one packet %v", s.Flags, s.Persistence, s.OnePacket)
 		for i, d := range s.Directors {
 			line(fmt.Sprintf("%s.directors[%d]", s.Path, i), "%s", d.Name)
 		}
 		for _, r := range s.RealServers {
-			line(r.Path, "%s port %d weight %d", r.Host.Name, r.Port, r.Weight)
+			line(r.Path, "%s %s port %d weight %d thresholds %d %d", r.Host.Name, r.Address, r.Port, r.Weight, r.UpperThreshold, r.LowerThreshold)
+			line(r.Path+".mode", "%s tunnel %+v redirect %d", r.Mode, r.Encapsulation, r.Redirect)
 		}
 	}
 	return b.String()

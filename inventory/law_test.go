@@ -3,6 +3,7 @@ package inventory
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"regexp"
 	"slices"
@@ -42,6 +43,25 @@ func TestOrderOfHosts(t *testing.T) {
 			t.Fatalf("(-written +permuted):\n%s", diff)
 		}
 	})
+}
+
+// A netmask and its prefix length are the same.
+func TestNetmaskIsLength(t *testing.T) {
+	bitsOf := func(netmask string) int {
+		inv, err := Parse("law.yaml", fmt.Appendf(nil, `{version: 1, name: law, networks: {lan: 192.0.2.0/24}, hosts: {
+  lb: {role: [director, real-server], nics: {eth0: {network: lan, address: 192.0.2.1}}}},
+  services: [{vip: 192.0.2.30, port: 80, mode: dr, directors: [lb], real_servers: [lb], persistence: {netmask: %s}}]}`, netmask))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return inv.Services[0].Persistence.Bits
+	}
+	for length := 1; length <= 32; length++ {
+		mask := net.IP(net.CIDRMask(length, 32)).String()
+		if number, text := bitsOf(fmt.Sprint(length)), bitsOf(mask); number != length || text != length {
+			t.Errorf("netmask %d is %d bits, %s is %d", length, number, mask, text)
+		}
+	}
 }
 
 // The order changes the order of what is wrong, never what is wrong.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,10 +80,18 @@ func hostName() naming {
 // it: %d, the loopback device, and the folders all and default of
 // /proc/sys/net/ipv4/conf.
 func interfaceName() naming {
+	n := deviceName()
+	n.is = "an interface name: at most 15 visible ASCII characters without / : %, and not lo"
+	n.not = append(n.not, "lo")
+	return n
+}
+
+// deviceName is an interface name that may be lo.
+func deviceName() naming {
 	return naming{
-		is:      "an interface name: at most 15 visible ASCII characters without / : %, and not lo",
+		is:      "a device name: at most 15 visible ASCII characters without / : %",
 		pattern: `^[!-$&-.0-9;-~]{1,15}$`,
-		not:     []string{".", "..", "lo", "all", "default"},
+		not:     []string{".", "..", "all", "default"},
 	}
 }
 
@@ -133,7 +140,7 @@ func choiceOf[T ~string](noun string, known []T, to *T) form {
 
 // numberOf reads a whole number in decimal. YAML 1.1 takes 010 for 8 and YAML
 // 1.2 for 10, so leading zeros are refused.
-func numberOf[T uint16 | uint32 | int](is string, from, last int64, to *T) form {
+func numberOf[T uint8 | uint16 | uint32 | int | int64](is string, from, last int64, to *T) form {
 	return form{
 		is:     is,
 		schema: func() jsonSchema { return jsonSchema{"type": "integer", "minimum": from, "maximum": last} },
@@ -179,106 +186,4 @@ func flagOf(to *bool) form {
 			return true
 		},
 	}
-}
-
-func addressOf(to *netip.Addr) form {
-	schema := jsonSchema{"anyOf": []jsonSchema{{"format": "ipv4"}, {"format": "ipv6"}}}
-	return textOf("an IPv4 or IPv6 address", schema, func(_ *decoder, _ value, text string) (what, fix string) {
-		a, what, fix := parseAddress(text)
-		if what == "" {
-			*to = a
-		}
-		return what, fix
-	})
-}
-
-func parseAddress(text string) (a netip.Addr, what, fix string) {
-	a, err := netip.ParseAddr(text)
-	if err != nil {
-		fix = "want one such as 192.0.2.7 or 2001:db8::7"
-		if p, err := netip.ParsePrefix(text); err == nil {
-			fix = "write " + p.Addr().String()
-		}
-		return a, fmt.Sprintf("%q is not an address%s", text, parseReason(err)), fix
-	}
-	what, fix = refuseAddress(a)
-	return a, what, fix
-}
-
-// parseReason is what netip says about text beyond that it cannot parse it.
-func parseReason(err error) string {
-	_, reason, _ := strings.Cut(err.Error(), "): ")
-	if reason == "" || strings.HasPrefix(reason, "unable to parse") || strings.HasPrefix(reason, "unexpected character") {
-		return ""
-	}
-	return ": " + reason
-}
-
-// refuseAddress says why no host or service can have an address.
-func refuseAddress(a netip.Addr) (what, fix string) {
-	kind := ""
-	switch {
-	case a.Is4In6():
-		return fmt.Sprintf("%s is IPv4 written as IPv6", a), "write " + a.Unmap().String()
-	case a.Zone() != "" || a.Is6() && a.IsLinkLocalUnicast():
-		return fmt.Sprintf("%s is link-local: it means something on one link only", a), "want a global or unique local address"
-	case a.IsUnspecified():
-		kind = "the unspecified address"
-	case a.IsMulticast():
-		kind = "a multicast address"
-	case a.IsLoopback():
-		kind = "a loopback address"
-	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		kind = "the broadcast address"
-	default:
-		return "", ""
-	}
-	return fmt.Sprintf("%s is %s", a, kind), "want a unicast address"
-}
-
-// refuseEdge says why a host of the network cannot have an address of it.
-func refuseEdge(a netip.Addr, network netip.Prefix) (what, fix string) {
-	// RFC 3021: a /31 has two hosts and neither of these addresses.
-	if !a.Is4() || network.Bits() >= 31 {
-		return "", ""
-	}
-	broadcast := network.Addr().As4()
-	for bit := network.Bits(); bit < 32; bit++ {
-		broadcast[bit/8] |= 0x80 >> (bit % 8)
-	}
-	switch a {
-	case network.Addr():
-		return fmt.Sprintf("%s is the network address of %s", a, network), "want a host address"
-	case netip.AddrFrom4(broadcast):
-		return fmt.Sprintf("%s is the broadcast address of %s", a, network), "want a host address"
-	default:
-		return "", ""
-	}
-}
-
-func prefixOf(to *netip.Prefix) form {
-	schema := jsonSchema{"pattern": `^[0-9A-Fa-f:.]+/[0-9]{1,3}$`}
-	return textOf("a network such as 192.0.2.0/24 or 2001:db8::/64", schema, func(_ *decoder, _ value, text string) (what, fix string) {
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			fix := "want one such as 192.0.2.0/24 or 2001:db8::/64"
-			if a, err := netip.ParseAddr(text); err == nil && a.Is4() {
-				fix = "write it with its length, such as " + text + "/24"
-			} else if err == nil {
-				fix = "write it with its length, such as " + text + "/64"
-			}
-			return fmt.Sprintf("%q is not a network%s", text, parseReason(err)), fix
-		}
-		if p.Bits() == 0 {
-			return fmt.Sprintf("%s is every address", p), "want the prefix of one network"
-		}
-		if p != p.Masked() {
-			return fmt.Sprintf("%s has bits set beyond its length", p), "write " + p.Masked().String()
-		}
-		if what, fix := refuseAddress(p.Addr()); what != "" {
-			return what, fix
-		}
-		*to = p
-		return "", ""
-	})
 }

@@ -88,9 +88,36 @@ networks: {lan: 192.0.2.0/24}
 ssh: {port: 22}
 hosts:
   lb: {role: director, nics: {eth0: {network: lan, address: 192.0.2.1}}}
-  web1: {role: real-server, nics: {eth0: {network: lan, address: 192.0.2.2}}, serve: {http: 80}}
+  web1: {role: real-server, nics: {eth0: {network: lan, address: 192.0.2.2}}, serve: {http: 80, tcp: 22, udp: [53, 5353]}}
+  gw:
+    role: [gateway, director]
+    nics: {eth0: {network: lan, address: 192.0.2.3}}
+    routes: [{to: 198.51.100.0/24, via: 192.0.2.254}]
+    forwards: [{listen: 192.0.2.3:80, to: 192.0.2.30:80}]
+    ipvs:
+      timeouts: {tcp: 900, tcpfin: 120, udp: 300}
+      sysctls: {conntrack: 1, sync_threshold: [3, 50]}
+      sync: [{role: master, interface: eth0, ttl: 2, group: 224.0.0.99}]
+tunnels:
+  - name: tun0
+    type: gre
+    ends: {lb: {address: 203.0.113.1, outer: 192.0.2.1}, gw: {address: 203.0.113.2, routes: [203.0.113.0/28]}}
 services:
   - {vip: 192.0.2.30, port: 80, protocol: tcp, mode: dr, scheduler: rr, directors: [lb], real_servers: [{host: web1, weight: 2}]}
+  - vip: 192.0.2.31
+    fwmark: 7
+    ports: [80, 443]
+    vip_device: tunl0
+    mode: tun
+    arp: static
+    tunnel: {type: gue, port: 6080, checksum: true}
+    scheduler: sh
+    scheduler_flags: [sh-port]
+    persistence: {timeout: 60, netmask: 24}
+    directors: [lb]
+    real_servers: [{host: web1, address: 192.0.2.2, redirect: 8080, upper_threshold: 9}]
+  - {vip: 192.0.2.32, port: 81, mode: fullnat, local_addresses: [192.0.2.33], directors: [lb], real_servers: [web1]}
+  - {vip: 192.0.2.32, port: 82, protocol: udp, mode: nat, return_route: none, one_packet: true, directors: [lb], real_servers: [web1]}
 `
 	validate := validator(t)
 	if err := validate([]byte(valid)); err != nil {
@@ -116,9 +143,10 @@ services:
 		{"network: lan, address: 192.0.2.1}", "network: lan}"},
 		{"network: lan, address: 192.0.2.1}", "network: lan, address: 192.0.2.1, addresses: [192.0.2.3]}"},
 		{"network: lan, address: 192.0.2.1}", "network: lan, address: lb}"},
-		{"{http: 80}", "{http: 65536}"},
+		{"http: 80", "http: 65536"},
 		{"vip: 192.0.2.30", "vip: 192.0.2.300"},
-		{"port: 80,", "port: 0,"},
+		{"port: 80,", "port: -1,"},
+		{"port: 80,", ""},
 		{"protocol: tcp", "protocol: icmp"},
 		{"mode: dr", "mode: direct"},
 		{"mode: dr, ", ""},
@@ -127,6 +155,44 @@ services:
 		{"[lb]", "lb"},
 		{"weight: 2", "weight: 65536"},
 		{"host: web1, weight: 2", "weight: 2"},
+		{"tcp: 22", "tcp: 0"},
+		{"to: 198.51.100.0/24", "to: 198.51.100.0"},
+		{", via: 192.0.2.254", ""},
+		{"192.0.2.3:80, to", "192.0.2.3, to"},
+		{"192.0.2.30:80", "web1:80"},
+		{", tcpfin: 120", ""},
+		{"tcpfin: 120", "tcpfin: 0"},
+		{"conntrack: 1", "conntrack: 2"},
+		{"conntrack: 1", "conntrac: 1"},
+		{"[3, 50]", "3"},
+		{"[3, 50]", "[3, 50, 100]"},
+		{"role: master", "role: main"},
+		{"ttl: 2", "ttl: 256"},
+		{"group: 224.0.0.99", "group: all"},
+		{"name: tun0", "name: gre0"},
+		{"type: gre", "type: gue"},
+		{"    ends: {", "    ends: {web1: {address: 203.0.113.3}, "},
+		{"address: 203.0.113.1, outer", "outer"},
+		{"outer: 192.0.2.1", "outer: lan"},
+		{"routes: [203.0.113.0/28]", "routes: 203.0.113.0/28"},
+		{"fwmark: 7", "fwmark: 0"},
+		{"fwmark: 7", "fwmark: 4294967296"},
+		{"    fwmark: 7\n", ""},
+		{"ports: [80, 443]", "port: 80"},
+		{"ports: [80, 443]", "ports: 80"},
+		{"vip_device: tunl0", "vip_device: all"},
+		{"arp: static", "arp: none"},
+		{"type: gue, port", "type: vxlan, port"},
+		{"checksum: true", "checksum: 1"},
+		{"[sh-port]", "[port]"},
+		{"netmask: 24", "netmask: 129"},
+		{"{timeout: 60, netmask: 24}", "0"},
+		{"{timeout: 60, netmask: 24}", "{engine: h323}"},
+		{"redirect: 8080", "redirect: 0"},
+		{"upper_threshold: 9", "upper_threshold: -9"},
+		{"[192.0.2.33]", "192.0.2.33"},
+		{"return_route: none", "return_route: client"},
+		{"one_packet: true", "one_packet: 1"},
 	}
 	for _, c := range changes {
 		text := strings.Replace(valid, c[0], c[1], 1)
