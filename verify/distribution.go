@@ -94,8 +94,11 @@ func gcd(a, b uint32) uint32 {
 // judgeDistribution checks how the director shared the probes out.
 func judgeDistribution(s *inventory.Service, ev *evidence) Check {
 	got := make([]int, len(s.RealServers))
-	total := 0
+	total, unknown := 0, 0
 	for _, p := range ev.probes {
+		if p.row == nil && p.noTable {
+			unknown++
+		}
 		if p.row == nil || p.server == nil {
 			continue // told by real-server-known or reachability
 		}
@@ -105,6 +108,9 @@ func judgeDistribution(s *inventory.Service, ev *evidence) Check {
 				total++
 			}
 		}
+	}
+	if total == 0 && unknown != 0 {
+		return ev.check(checkDistribution, []string{"which real server the director gave the probes to is not known"}, "")
 	}
 	if total == 0 {
 		return ev.check(checkDistribution, []string{"the director gave no probe to a real server of the service"}, "")
@@ -119,7 +125,7 @@ func judgeDistribution(s *inventory.Service, ev *evidence) Check {
 	switch shareOf(s.Scheduler) {
 	case shareTurns:
 		var more []string
-		more, note = judgeTurns(s, got, total, ev.others)
+		more, note = judgeTurns(s, got, total, ev.others+unknown)
 		wrong = append(wrong, more...)
 	case shareEach:
 		_, servers := turns(s)
@@ -173,7 +179,7 @@ func judgeTurns(s *inventory.Service, got []int, total, others int) (wrong []str
 		wrong = append(wrong, fmt.Sprintf("%s got %d where %s is due", r.Host.Name, got[i], due))
 	}
 	if others != 0 {
-		note = fmt.Sprintf("%s of others took turns meanwhile, which is allowed for", count(others, "connection"))
+		note = fmt.Sprintf("%s not counted here took turns meanwhile, which is allowed for", count(others, "connection"))
 	}
 	return wrong, note
 }

@@ -17,6 +17,7 @@ type evidence struct {
 	others, active, inactive int
 	answers                  []answer // of the VIP's network
 	owners                   map[string][]owner
+	ownersMissing            bool // some host's devices are not among them
 	// troubles are the steps that could not be done, by the check they were for.
 	troubles map[string][]string
 }
@@ -33,6 +34,9 @@ type probe struct {
 	socket   *wire.Socket          // what the real server has of it
 	requests int                   // packets the directors saw
 	replies  int
+	// What could not be asked. Then nothing follows from a row or a socket
+	// that is not there, or from packets that nobody saw.
+	noTable, noSockets, noWatch bool
 }
 
 // answer is what one host's question for the VIP brought.

@@ -112,9 +112,11 @@ func (g *gatherer) probe(ctx context.Context, s *inventory.Service, client *inve
 
 	watch := wire.WatchRequest{Service: service, Clients: addressesOf(client), Limit: openLimit + 3*callLimit}
 	var watching []*inventory.Host
+	blind := false
 	for _, d := range s.Directors {
 		if _, err := ask[wire.Nothing](ctx, g, d.Name, "watch for packets", callLimit, wire.MethodWatchStart, watch); err != nil {
 			ev.trouble(checkBypass, err)
+			blind = true
 			continue
 		}
 		watching = append(watching, d)
@@ -137,10 +139,14 @@ func (g *gatherer) probe(ctx context.Context, s *inventory.Service, client *inve
 		seen, err := ask[wire.Watched](ctx, g, d.Name, "watch for packets", callLimit, wire.MethodWatchStop, wire.Nothing{})
 		if err != nil {
 			ev.trouble(checkBypass, err)
+			blind = true
 			continue
 		}
 		ev.others += seen.Others
 		countPackets(seen, probes, ev)
+	}
+	for i := range probes {
+		probes[i].noWatch = blind
 	}
 	if len(opened.Probes) != 0 {
 		// The agent would do it by itself; what is known is known.
@@ -174,6 +180,9 @@ func (g *gatherer) lookUpConnections(ctx context.Context, s *inventory.Service, 
 		table, err := ask[wire.Connections](ctx, g, d.Name, "look up connections", callLimit, wire.MethodConnections, req)
 		if err != nil {
 			ev.trouble(checkServerKnown, err)
+			for i := range probes {
+				probes[i].noTable = true
+			}
 			continue
 		}
 		for i := range probes {
@@ -229,6 +238,7 @@ func (g *gatherer) lookUpSockets(ctx context.Context, s *inventory.Service, prob
 			if p.row != nil && p.server != r {
 				continue
 			}
+			p.noSockets = p.noSockets || errs[i] != nil
 			if found := g.socketOf(p, tables[i].Found); found != nil {
 				p.server, p.socket = r, found
 			}

@@ -20,15 +20,15 @@ import (
 type world struct {
 	inv   *inventory.Inventory
 	rows  []wire.Connection
-	held  map[string]int // open probes by client
-	watch map[string]bool
-	calls []string // "host method" in their order, those made side by side left out
+	held  map[string]int          // open probes by client
+	watch map[string][]netip.Addr // whom a host watches
+	calls []string                // "host method" in their order, those made side by side left out
 	// broken makes a call fail: "host method".
 	broken string
 }
 
 func newWorld(inv *inventory.Inventory) *world {
-	return &world{inv: inv, held: map[string]int{}, watch: map[string]bool{}}
+	return &world{inv: inv, held: map[string]int{}, watch: map[string][]netip.Addr{}}
 }
 
 func (w *world) callers() map[string]wire.Caller {
@@ -93,17 +93,19 @@ func (h *worldHost) answer(m wire.Method, req any) any {
 		}
 		return out
 	case wire.WatchRequest:
-		h.watch[h.host.Name] = true
+		h.watch[h.host.Name] = req.Clients
 	case wire.WhoHasRequest:
 		return wire.WhoHas{MACs: []string{lbMAC}}
 	}
 	switch m {
 	case wire.MethodWatchStop:
-		h.watch[h.host.Name] = false
 		var out wire.Watched
 		for _, row := range h.rows {
-			out.Flows = append(out.Flows, wire.Flow{Client: row.Client, Opening: 1, Requests: 2})
+			if slices.Contains(h.watch[h.host.Name], row.Client.Addr()) {
+				out.Flows = append(out.Flows, wire.Flow{Client: row.Client, Opening: 1, Requests: 2})
+			}
 		}
+		delete(h.watch, h.host.Name)
 		return out
 	case wire.MethodProbeClose:
 		h.held[h.host.Name] = 0
@@ -185,8 +187,8 @@ func TestRunWithAFailure(t *testing.T) {
 					t.Errorf("%s still holds %d probes", host, n)
 				}
 			}
-			for host, on := range w.watch {
-				if on && test.broken != host+" watch-stop" {
+			for host := range w.watch {
+				if test.broken != host+" watch-stop" {
 					t.Errorf("%s still watches", host)
 				}
 			}

@@ -138,14 +138,22 @@ func (p *probe) trail() string {
 	switch {
 	case !p.local.IsValid():
 		return "the client sent nothing"
+	case p.row == nil && p.noTable && p.socket != nil:
+		return fmt.Sprintf("%s has it in state %s", p.server.Host.Name, p.socket.State)
+	case p.row == nil && p.noTable:
+		return "where it went is not known"
 	case p.row == nil && p.socket != nil:
 		return fmt.Sprintf("%s got it around the director and has it in state %s", p.server.Host.Name, p.socket.State)
+	case p.row == nil && p.noWatch:
+		return "no director's connection table has it"
 	case p.row == nil && p.requests == 0:
 		return "it did not reach the director"
 	case p.row == nil:
 		return "it reached the director, whose connection table does not have it"
 	case p.server == nil:
 		return fmt.Sprintf("%s gave it to %s, which is no real server of the service", p.director, p.row.Destination)
+	case p.socket == nil && p.noSockets:
+		return fmt.Sprintf("%s gave it to %s and has it in state %s", p.director, p.server.Host.Name, p.row.State)
 	case p.socket == nil:
 		return fmt.Sprintf("%s gave it to %s and has it in state %s; %s has no such connection", p.director, p.server.Host.Name, p.row.State, p.server.Host.Name)
 	default:
@@ -162,6 +170,8 @@ func judgeServerKnown(ev *evidence) Check {
 		}
 		connected++
 		switch {
+		case p.row == nil && p.noTable, p.socket == nil && p.noSockets:
+			// Who could not be asked is told by the step that failed.
 		case p.row == nil && p.socket != nil:
 			wrong.add("reached %s around the director, whose connection table does not have it", p.server.Host.Name)
 		case p.row == nil:
@@ -225,8 +235,12 @@ func judgeDestinationIsVIP(s *inventory.Service, ev *evidence) Check {
 }
 
 func judgeRepliesBypassDirector(s *inventory.Service, ev *evidence) Check {
-	requests, replies, unseen, connected := 0, 0, 0, 0
+	requests, replies, unseen, connected, watched := 0, 0, 0, 0, 0
 	for _, p := range ev.probes {
+		if p.noWatch {
+			continue
+		}
+		watched++
 		requests, replies = requests+p.requests, replies+p.replies
 		if p.failed == "" {
 			connected++
@@ -235,9 +249,11 @@ func judgeRepliesBypassDirector(s *inventory.Service, ev *evidence) Check {
 			}
 		}
 	}
+	if watched == 0 {
+		return ev.check(checkBypass, nil, "")
+	}
 	var wrong []string
 	switch {
-	case ev.troubles[checkBypass] != nil:
 	case connected == 0:
 		wrong = append(wrong, "no probe connected, so there was no reply to follow")
 	case unseen != 0:
@@ -246,13 +262,10 @@ func judgeRepliesBypassDirector(s *inventory.Service, ev *evidence) Check {
 	if replies != 0 {
 		wrong = append(wrong, "replies come back through the director")
 	}
-	if len(ev.probes) == 0 {
-		return ev.check(checkBypass, wrong, "")
-	}
 	var names []string
 	for _, d := range s.Directors {
 		names = append(names, d.Name)
 	}
 	return ev.check(checkBypass, wrong, fmt.Sprintf("director %s saw %s and %s of %s",
-		strings.Join(names, " and "), count(requests, "request packet"), count(replies, "reply packet"), count(len(ev.probes), "probe")))
+		strings.Join(names, " and "), count(requests, "request packet"), count(replies, "reply packet"), count(watched, "probe")))
 }

@@ -200,8 +200,30 @@ func TestJudge(t *testing.T) {
 		{"watch failed", rr, func(_ *inventory.Service, ev *evidence) {
 			ev.trouble(checkBypass, fmt.Errorf("lb: watch for packets: operation not permitted"))
 			for i := range ev.probes {
-				ev.probes[i].requests = 0
+				ev.probes[i].requests, ev.probes[i].noWatch = 0, true
 			}
+		}},
+		// What is not known must not be told as if it were.
+		{"director cannot be asked", rr, func(_ *inventory.Service, ev *evidence) {
+			for _, check := range []string{checkServerKnown, checkBypass, checkOneMAC} {
+				ev.trouble(check, fmt.Errorf("lb: some step: i/o timeout"))
+			}
+			ev.ownersMissing = true
+			delete(ev.owners, lbMAC)
+			for i := range ev.probes {
+				p := &ev.probes[i]
+				p.row, p.requests, p.noTable, p.noWatch = nil, 0, true, true
+			}
+			ev.probes[2].failed = "no answer within 3s"
+			last := &ev.probes[3]
+			last.failed, last.socket, last.server = "no answer within 3s", nil, nil
+		}},
+		{"real server cannot be asked", rr, func(_ *inventory.Service, ev *evidence) {
+			ev.trouble(checkServerKnown, fmt.Errorf("web2: look up sockets: i/o timeout"))
+			for _, i := range []int{1, 3} {
+				ev.probes[i].socket, ev.probes[i].noSockets = nil, true
+			}
+			ev.probes[3].failed, ev.probes[3].row.State = "no answer within 3s", "SYN_RECV"
 		}},
 		{"udp", rr + ", protocol: udp", func(_ *inventory.Service, ev *evidence) { *ev = evidence{} }},
 	} {

@@ -70,8 +70,11 @@ func (g *gatherer) askForVIP(ctx context.Context, s *inventory.Service, ev *evid
 	ev.owners = map[string][]owner{}
 	for _, h := range g.inv.Hosts {
 		director := slices.Contains(s.Directors, h)
-		if err := g.macs[h.Name].err; err != nil && director {
-			ev.trouble(checkOneMAC, err)
+		if err := g.macs[h.Name].err; err != nil {
+			ev.ownersMissing = true
+			if director {
+				ev.trouble(checkOneMAC, err)
+			}
 		}
 		// In the order of the inventory: other devices are nobody's business.
 		for _, n := range h.NICs {
@@ -116,7 +119,10 @@ func (e *evidence) ownerOf(mac string) string {
 	for _, o := range e.owners[mac] {
 		names = append(names, o.host+" "+o.device)
 	}
-	if names == nil {
+	switch {
+	case names == nil && e.ownersMissing:
+		return mac + " (a device of no host that could be asked for its devices)"
+	case names == nil:
 		return mac + " (a device of no host of the inventory)"
 	}
 	return fmt.Sprintf("%s (%s)", mac, strings.Join(names, ", "))
