@@ -125,7 +125,8 @@ func boot(t *testing.T, file string) *lab {
 // tell runs the stories of a folder in the order of their names.
 func (l *lab) tell(t *testing.T, dir string) {
 	testscript.RunT(inSequence{t}, testscript.Params{
-		Dir: dir,
+		Dir:           dir,
+		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exit":     l.exitVerb,
 			"on":       l.onVerb,
