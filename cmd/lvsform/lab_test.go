@@ -21,7 +21,7 @@ const workstation = "workstation"
 
 // TestLab boots every inventory under examples/ as a lab and tells stories
 // there, one after the other: first testdata/lab/every/*.txtar, which hold for
-// any topology, then those of the example alone, in testdata/lab/<its folder>.
+// any topology, then those of the example alone, in the folder of its name.
 // Each story begins and ends with all hosts as they were found.
 //
 // Beside testscript's own verbs and json of TestScripts they have:
@@ -33,24 +33,31 @@ func TestLab(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots labs; -short was given")
 	}
-	for _, file := range exampleFiles(t) {
-		name := filepath.Base(filepath.Dir(file))
+	for name, file := range exampleFiles(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // labs do not meet
 			l := boot(t, file)
-			l.tell(t, "testdata/lab/every")
-			if own := filepath.Join("testdata/lab", name); isDir(own) {
+			l.tell(t, filepath.Join(stories, "every"))
+			if own := filepath.Join(stories, name); isDir(own) {
 				l.tell(t, own)
 			}
 		})
 	}
 }
 
-func exampleFiles(t *testing.T) []string {
+// stories is the folder of the stories that are told in labs.
+const stories = "testdata/lab"
+
+// exampleFiles returns every inventory under examples/ by its folder there.
+func exampleFiles(t *testing.T) map[string]string {
 	t.Helper()
-	var out []string
-	err := filepath.WalkDir("../../examples", func(path string, _ fs.DirEntry, err error) error {
-		if filepath.Base(path) == defaultFile {
-			out = append(out, path)
+	const root = "../../examples"
+	out := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && filepath.Base(path) == defaultFile {
+			name, err := filepath.Rel(root, filepath.Dir(path))
+			out[name] = path
+			return err
 		}
 		return err
 	})
@@ -60,20 +67,21 @@ func exampleFiles(t *testing.T) []string {
 	return out
 }
 
-// Every folder of stories belongs to an example.
+// Every story belongs to an example, and so is told.
 func TestStoriesAreTold(t *testing.T) {
-	examples := map[string]bool{"every": true}
-	for _, file := range exampleFiles(t) {
-		examples[filepath.Base(filepath.Dir(file))] = true
-	}
-	folders, err := os.ReadDir("testdata/lab")
+	examples := exampleFiles(t)
+	err := filepath.WalkDir(stories, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".txtar" {
+			return err
+		}
+		name, err := filepath.Rel(stories, filepath.Dir(path))
+		if name != "every" && examples[name] == "" {
+			t.Errorf("%s: there is no example %s", path, name)
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, f := range folders {
-		if !examples[f.Name()] {
-			t.Errorf("testdata/lab/%s: no example has this name", f.Name())
-		}
 	}
 }
 
