@@ -1,6 +1,8 @@
 package modes
 
 import (
+	"net/netip"
+
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -22,9 +24,33 @@ func (l leg) directReply() inventory.Problems {
 		case router.IsValid() && ownerOf(l.director, router) != nil:
 			out = append(out, l.problem(server.Path+".gateway", "use a router other than the director",
 				"real server %s sends its replies to director %s, which drops them: their source, the VIP, is an address of its own", server.Name, l.director.Name))
+		default:
+			if by := l.turnedBack(to); by != "" {
+				out = append(out, l.problem(l.server.Path, "use different real servers for the two, or another return_route there",
+					"service %s (nat) makes a director the way of %s to client %s, and in %s replies must not pass one", by, server.Name, c.Name, l.server.Mode))
+			}
 		}
 	}
 	return out
+}
+
+// turnedBack names a nat service whose return route takes the real server's
+// replies to an address through a director.
+func (l leg) turnedBack(to netip.Addr) string {
+	for _, s := range services(l.inv, nil) {
+		for _, other := range s.legs() {
+			if other.server.Host != l.server.Host || other.server.Mode != inventory.ModeNAT {
+				continue
+			}
+			for _, p := range other.waysBack() {
+				// A NIC's own network is nearer than any route.
+				if p.Contains(to) && onLink(l.server.Host, to) == nil {
+					return s.Name
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // samePort is what dr and tun demand of ports: the packet is handed on as it is.

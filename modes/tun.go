@@ -25,14 +25,9 @@ func tun() mode {
 
 func tunDemands(l leg) inventory.Problems {
 	out := l.samePort()
-	rip := l.rip()
 	if _, ok := l.dip(); !ok {
 		return append(out, l.problem(l.server.Path, "give "+l.director.Name+" a gateway or a route to it, or both a NIC in one network",
 			"director %s has no route to real server %s, to which its tunnel leads", l.director.Name, l.server.Host.Name))
-	}
-	if d := l.decapsulation(); d.device == "" {
-		return append(out, l.problem(l.server.Path, "use ipip, or addresses of one family",
-			"no tunnel of type %s carries %s in %s", l.encapsulation().Type, family(l.VIP), family(rip)))
 	}
 	return append(out, l.directReply()...)
 }
@@ -49,7 +44,7 @@ func (l leg) encapsulation() inventory.Encapsulation {
 // decapsulation is what a real server needs to take packets out of the tunnel.
 type decapsulation struct {
 	modules []string
-	device  string            // on which the inner packets arrive; empty: there is no way
+	device  string            // on which the inner packets arrive
 	tunnel  *state.TunnelLink // where the device does not come with a module
 	// overhead is what the outer headers take of the path's MTU, in bytes.
 	overhead int

@@ -28,9 +28,6 @@ func tunnelDemands(inv *inventory.Inventory, t *inventory.Tunnel) inventory.Prob
 		return append(out, inv.Problem(t.Path, fmt.Sprintf("tunnel %s: %s and %s share no network it could run over", t.Name, t.Ends[0].Host.Name, t.Ends[1].Host.Name),
 			"name an address of each end with outer:"))
 	}
-	if local.Is6() != remote.Is6() {
-		return append(out, inv.Problem(t.Path, fmt.Sprintf("tunnel %s: its outer addresses are of two families, %s and %s", t.Name, local, remote), "use one family outside"))
-	}
 	for _, e := range t.Ends {
 		from, to := outerAddresses(t, e)
 		if nic, _ := egress(e.Host, to); nic == nil {
