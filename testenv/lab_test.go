@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/testenv"
@@ -129,6 +130,7 @@ func TestLab(t *testing.T) {
 		t.Run("serve", func(t *testing.T) { testServe(t, lab) })
 		t.Run("workstation", func(t *testing.T) { testWorkstation(t, lab) })
 		t.Run("openssh", func(t *testing.T) { testOpenSSH(t, lab) })
+		t.Run("hang-up", func(t *testing.T) { testHangUp(t, lab) })
 		t.Run("load", func(t *testing.T) { testLoad(t, lab) })
 		if lab.Kernel == testenv.KernelUML {
 			t.Run("ipvs", func(t *testing.T) { testIPVS(t, lab) })
@@ -240,6 +242,30 @@ func testOpenSSH(t *testing.T, lab *testenv.Lab) {
 	if diff := cmp.Diff(want, out); diff != "" || status != 0 {
 		t.Errorf("status %d, stdout (-want +got):\n%s\nstderr:\n%s", status, diff, errs)
 	}
+}
+
+// testHangUp loses a connection and looks at what ran in its terminal.
+func testHangUp(t *testing.T, lab *testenv.Lab) {
+	client, err := lab.Dial("gw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := client.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.RequestPty("vt100", 24, 80, ssh.TerminalModes{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Start("exec sleep 1000"); err != nil {
+		t.Fatal(err)
+	}
+	const count = "pgrep -c sleep || true"
+	within(t, "the command does not run", func() bool { return on(t, lab, "gw", count) == "1\n" })
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the command still runs", func() bool { return on(t, lab, "gw", count) == "0\n" })
 }
 
 // testLoad sends so much through the stream, in both directions at once, that

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/creack/pty"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -17,20 +16,18 @@ import (
 // command. RFC 4254, 6.
 type session struct {
 	server      *sshServer
-	conn        ssh.Conn
 	channel     ssh.Channel
 	environment []string
-	terminal    *os.File // master; nil without a pty
-	slave       *os.File
-	pid         int // of the command; 0 before it runs
+	terminal    *terminal // nil without a pty
+	pid         int       // of the command; 0 before it runs
 }
 
-func (s *sshServer) serveSession(c ssh.NewChannel, conn ssh.Conn) {
+func (s *sshServer) serveSession(c ssh.NewChannel) {
 	channel, requests, err := c.Accept()
 	if err != nil {
 		return
 	}
-	x := &session{server: s, conn: conn, channel: channel}
+	x := &session{server: s, channel: channel}
 	x.environment = append([]string{"USER=root", "LOGNAME=root", "SHELL=" + loginShell()}, s.environment...)
 	for r := range requests {
 		err := x.handle(r)
@@ -44,7 +41,7 @@ func (s *sshServer) serveSession(c ssh.NewChannel, conn ssh.Conn) {
 	}
 	// the channel is closed: the connection ended, or the command did
 	if x.terminal != nil {
-		x.hangUp()
+		x.terminal.close()
 	}
 }
 
@@ -104,13 +101,12 @@ func (x *session) openTerminal(payload []byte) error {
 	if x.terminal != nil {
 		return errors.New("there is a terminal already")
 	}
-	master, slave, err := pty.Open()
-	if err != nil {
+	var err error
+	if x.terminal, err = newTerminal(); err != nil {
 		return err
 	}
-	x.terminal, x.slave = master, slave
 	x.environment = append(x.environment, "TERM="+v.Term)
-	return pty.Setsize(master, &pty.Winsize{Rows: uint16(v.Rows), Cols: uint16(v.Columns)})
+	return x.terminal.resize(v.Columns, v.Rows)
 }
 
 func (x *session) resize(payload []byte) error {
@@ -121,7 +117,7 @@ func (x *session) resize(payload []byte) error {
 	if x.terminal == nil {
 		return errors.New("there is no terminal")
 	}
-	return pty.Setsize(x.terminal, &pty.Winsize{Rows: uint16(v.Rows), Cols: uint16(v.Columns)})
+	return x.terminal.resize(v.Columns, v.Rows)
 }
 
 func (x *session) signal(payload []byte) error {
@@ -199,17 +195,17 @@ func drain(to io.Writer, from *os.File) {
 }
 
 func (x *session) startInTerminal(name string, args []string) error {
-	exit, err := x.startProcess(name, args, []*os.File{x.slave, x.slave, x.slave},
+	exit, err := x.startProcess(name, args, []*os.File{x.terminal.slave, x.terminal.slave, x.terminal.slave},
 		&syscall.SysProcAttr{Setsid: true, Setctty: true})
 	if err != nil {
 		return err
 	}
-	_ = x.slave.Close()
-	go func() { _, _ = io.Copy(x.terminal, x.channel) }()
+	_ = x.terminal.slave.Close()
+	go func() { _, _ = io.Copy(x.terminal.master, x.channel) }()
 	go func() {
 		// ends when no process has the terminal open, or it is hung up:
 		// at the latest when the command, its session's leader, exits
-		_, _ = io.Copy(x.channel, x.terminal)
+		_, _ = io.Copy(x.channel, x.terminal.master)
 		x.end(<-exit)
 	}()
 	return nil
@@ -252,15 +248,6 @@ func (x *session) end(status syscall.WaitStatus) {
 		_, _ = x.channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status.ExitStatus())}))
 	}
 	_ = x.channel.Close()
-}
-
-// hangUp ends what runs in the terminal, as the loss of a real one does.
-func (x *session) hangUp() {
-	if x.pid != 0 {
-		_ = syscall.Kill(-x.pid, syscall.SIGHUP)
-	}
-	_ = x.terminal.Close()
-	_ = x.slave.Close()
 }
 
 // loginShell is root's shell.

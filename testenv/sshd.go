@@ -69,7 +69,7 @@ func (s *sshServer) serve(l net.Listener) {
 func (s *sshServer) serveConn(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
-	server, channels, requests, err := ssh.NewServerConn(conn, s.config)
+	_, channels, requests, err := ssh.NewServerConn(conn, s.config)
 	if err != nil {
 		return
 	}
@@ -78,7 +78,7 @@ func (s *sshServer) serveConn(conn net.Conn) {
 	for c := range channels {
 		switch c.ChannelType() {
 		case "session":
-			go s.serveSession(c, server.Conn)
+			go s.serveSession(c)
 		case "direct-tcpip":
 			go forward(c)
 		default:

@@ -82,16 +82,20 @@ func Start(ctx context.Context, inv *inventory.Inventory, o Options) (*Lab, erro
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, bootTimeout, fmt.Errorf("the lab is not up after %s", bootTimeout))
-	defer cancel()
 	super, err := supervise(s)
 	if err != nil {
 		return nil, fmt.Errorf("start the lab: %w", err)
 	}
-	client, err := connect(ctx, super.stream, kernel, access)
-	if err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
+	boot, cancel := context.WithTimeout(ctx, bootTimeout)
+	defer cancel()
+	client, err := connect(boot, super.stream, kernel, access)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil: // nobody wants it any more: no log, then
+		return nil, errors.Join(context.Cause(ctx), super.close())
+	default:
+		if boot.Err() != nil {
+			err = fmt.Errorf("not up after %s", bootTimeout)
 		}
 		err = fmt.Errorf("start the lab: %w%s", err, super.keepLog())
 		return nil, errors.Join(err, super.close())
