@@ -169,6 +169,17 @@ func (o *object) hint(key string) string {
 	return suggest(key, keys, "known keys")
 }
 
+// later is a form that is made when it is needed: for large ones that most
+// files do not have.
+func later(is string, make func() form) form {
+	return form{
+		is:     is,
+		schema: func() jsonSchema { return make().schema() },
+		parts:  func() []form { return []form{make()} },
+		read:   func(d *decoder, v value) bool { return make().read(d, v) },
+	}
+}
+
 // listOf reads a list of one or more items.
 func listOf[T any](is string, to *[]T, item func(to *T) form) form {
 	return form{

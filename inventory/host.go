@@ -33,7 +33,7 @@ func hostOf(name string, defaults *SSH, to **Host) form {
 				doc: "Whether lvsform puts the addresses on the NICs. Otherwise they are facts it checks."},
 			{key: "forwards", form: forwardsOf(h),
 				doc: "The ports a gateway forwards."},
-			{key: "ipvs", form: ipvsOf(h),
+			{key: "ipvs", form: later("a mapping", func() form { return ipvsOf(h) }),
 				doc: "What a director is told beside its services."},
 			{key: "ssh", form: sshOf(&h.SSH, true),
 				doc: "How to reach the host: each key overrides the file's."},

@@ -17,36 +17,40 @@ func realServerOf(s *Service, to **RealServer) form {
 	*to = r
 	host := func() form { return hostRef(RoleRealServer, &r.Host) }
 	connections := func(to *uint32) form { return numberOf("connections, 0 to 2147483647", 0, math.MaxInt32, to) }
-	return either("a host name, or a mapping with host, port, weight and more", host(), objectOf(object{
-		name: "Real server",
-		fields: []field{
-			{key: "host", required: true, form: host(),
-				doc: "The host."},
-			{key: "address", form: ripOf(r),
-				doc: "Its address for this service, on one of its NICs; the one nearest to the director when there is none."},
-			{key: "port", form: portOf(&r.Port),
-				doc: "The port it listens on; the service's when there is none."},
-			{key: "weight", preset: 1, form: numberOf("a weight, 0 to 65535", 0, math.MaxUint16, &r.Weight),
-				doc: "Its share of the connections; with 0 it gets no new ones."},
-			{key: "upper_threshold", preset: 0, form: connections(&r.UpperThreshold),
-				doc: "With so many connections it gets no new ones; 0 is no limit."},
-			{key: "lower_threshold", preset: 0, form: connections(&r.LowerThreshold),
-				doc: "Below so many it gets new ones again; 0 is three quarters of the upper threshold."},
-			{key: "mode", form: choiceOf("forwarding mode", modes(), &r.Mode),
-				doc: "Its forwarding mode; the service's when there is none."},
-			{key: "tunnel", form: encapsulationOf(&r.Encapsulation),
-				doc: "How packets to it are encapsulated, in place of all that the service says of it. tun."},
-			{key: "redirect", form: portOf(&r.Redirect),
-				doc: "The port on which the server really listens: the host redirects the service's there. dr and tun."},
-		},
-		hints: map[string]string{"name": "did you mean host?"},
-	})).and(func(d *decoder, v value, ok bool) bool {
-		r.Path = v.path
-		if r.Host != nil && slices.ContainsFunc(s.RealServers, r.same) {
-			return d.again(v, fmt.Sprintf("real server %s again", r.Host.Name), "want each host once, or each with a port or address of its own")
-		}
-		return !ok || d.checkRealServer(r)
-	})
+	mapping := func() form {
+		return objectOf(object{
+			name: "Real server",
+			fields: []field{
+				{key: "host", required: true, form: host(),
+					doc: "The host."},
+				{key: "address", form: ripOf(r),
+					doc: "Its address for this service, on one of its NICs; the one nearest to the director when there is none."},
+				{key: "port", form: portOf(&r.Port),
+					doc: "The port it listens on; the service's when there is none."},
+				{key: "weight", preset: 1, form: numberOf("a weight, 0 to 65535", 0, math.MaxUint16, &r.Weight),
+					doc: "Its share of the connections; with 0 it gets no new ones."},
+				{key: "upper_threshold", preset: 0, form: connections(&r.UpperThreshold),
+					doc: "With so many connections it gets no new ones; 0 is no limit."},
+				{key: "lower_threshold", preset: 0, form: connections(&r.LowerThreshold),
+					doc: "Below so many it gets new ones again; 0 is three quarters of the upper threshold."},
+				{key: "mode", form: choiceOf("forwarding mode", modes(), &r.Mode),
+					doc: "Its forwarding mode; the service's when there is none."},
+				{key: "tunnel", form: encapsulationOf(&r.Encapsulation),
+					doc: "How packets to it are encapsulated, in place of all that the service says of it. tun."},
+				{key: "redirect", form: portOf(&r.Redirect),
+					doc: "The port on which the server really listens: the host redirects the service's there. dr and tun."},
+			},
+			hints: map[string]string{"name": "did you mean host?"},
+		})
+	}
+	return either("a host name, or a mapping with host, port, weight and more", host(), later("a mapping", mapping)).
+		and(func(d *decoder, v value, ok bool) bool {
+			r.Path = v.path
+			if r.Host != nil && slices.ContainsFunc(s.RealServers, r.same) {
+				return d.again(v, fmt.Sprintf("real server %s again", r.Host.Name), "want each host once, or each with a port or address of its own")
+			}
+			return !ok || d.checkRealServer(r)
+		})
 }
 
 // same reports whether two real servers of a service are one destination to
