@@ -37,6 +37,8 @@ type Options struct {
 	Drain time.Duration
 	// Limit bounds every single answer of a host, beyond draining; 0 is two minutes.
 	Limit time.Duration
+	// Parallel is how many hosts are asked at a time; 0 is 32.
+	Parallel int
 	// Progress, where set, is told what happens, a short line at a time.
 	Progress func(string)
 }
@@ -54,12 +56,22 @@ func (o Options) limit() time.Duration {
 	return o.Limit
 }
 
+// group runs what is asked of the hosts, so many at a time.
+func (o Options) group() *errgroup.Group {
+	var g errgroup.Group
+	if o.Parallel == 0 {
+		o.Parallel = 32
+	}
+	g.SetLimit(o.Parallel)
+	return &g
+}
+
 // Observe asks every host of the inventory for its live state. What goes wrong
 // with a host is that host's observation.
 func Observe(ctx context.Context, inv *inventory.Inventory, hosts Hosts, opts Options) map[string]plan.Observation {
 	desired := modes.Desire(inv, nil)
 	results := make([]plan.Observation, len(inv.Hosts))
-	var g errgroup.Group
+	g := opts.group()
 	for i, h := range inv.Hosts {
 		g.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, opts.limit())
@@ -139,7 +151,7 @@ func waves(p *plan.Plan) []plan.Wave {
 // runWave carries out one wave on all its hosts at once. It returns the hosts
 // that failed and how many steps were carried out.
 func runWave(ctx context.Context, p *plan.Plan, wave plan.Wave, hosts Hosts, opts Options) ([]Fault, int) {
-	return each(p, func(h plan.Host) (int, error) {
+	return each(p, opts, func(h plan.Host) (int, error) {
 		steps := stepsOf(h, wave)
 		if len(steps) == 0 {
 			return 0, nil
@@ -172,10 +184,10 @@ func (e *staleError) Error() string {
 	return "changed since the plan was made: " + strings.Join(e.what, ", ")
 }
 
-// each calls f for every host at once, and adds up.
-func each(p *plan.Plan, f func(plan.Host) (int, error)) ([]Fault, int) {
+// each calls f for every host, and adds up.
+func each(p *plan.Plan, opts Options, f func(plan.Host) (int, error)) ([]Fault, int) {
 	counts, errs := make([]int, len(p.Hosts)), make([]error, len(p.Hosts))
-	var g errgroup.Group
+	g := opts.group()
 	for i, h := range p.Hosts {
 		g.Go(func() error {
 			counts[i], errs[i] = f(h)
@@ -234,7 +246,7 @@ func drain(ctx context.Context, name string, steps []wire.Step, host wire.Caller
 
 // settle brings the hosts' journals up to date with what was found in place.
 func settle(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
-	faults, _ := each(p, func(h plan.Host) (int, error) {
+	faults, _ := each(p, opts, func(h plan.Host) (int, error) {
 		if len(h.Adopt)+len(h.Forget) == 0 && !p.Destroy {
 			return 0, nil
 		}

@@ -1,6 +1,8 @@
 package modes
 
 import (
+	"fmt"
+
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/state"
 )
@@ -13,6 +15,7 @@ func dr() mode {
 		demands:    drDemands,
 		director:   drDirector,
 		realServer: drRealServer,
+		walk:       drWalk,
 	}
 }
 
@@ -40,4 +43,16 @@ func drRealServer(l leg) []Want {
 		Item: l.vipOn("lo"), Role: inventory.RoleRealServer,
 		Reason: "accepts packets for the VIP",
 	})
+}
+
+// How a packet walks.
+
+func drWalk(w *walker) {
+	server := w.server.Host
+	w.by(w.director, fmt.Sprintf("writes %s's MAC address into the frame, and changes nothing else", server.Name), w.destinationItem())
+	w.send(w.rip())
+	w.accept("lo")
+	w.turn()
+	w.redirectBack("")
+	w.replyDirectly()
 }

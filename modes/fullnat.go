@@ -18,6 +18,7 @@ func fullnat() mode {
 		demands:    fullnatDemands,
 		director:   fullnatDirector,
 		realServer: fullnatRealServer,
+		walk:       fullnatWalk,
 	}
 }
 
@@ -100,7 +101,7 @@ func (l leg) snat(port uint16) string {
 	if l.mixedBehind(nic) {
 		match = append(match, "-d "+hostPrefix(l.rip()).String())
 	}
-	match = append(match, "-o "+nic.Name, "-m ipvs --vaddr "+hostPrefix(l.VIP).String())
+	match = append(match, "-o "+nic.Name, "-m ipvs --vaddr "+l.VIP.String())
 	if port != 0 {
 		match = append(match, fmt.Sprintf("--vport %d", port))
 	}
@@ -158,4 +159,25 @@ func Capacity(inv *inventory.Inventory, s *inventory.Service) (perServer, total 
 		}
 	}
 	return perServer, total
+}
+
+// How a packet walks.
+
+func fullnatWalk(w *walker) {
+	rport, vport, client := Endpoint{w.rip(), w.server.Port}, w.destination, w.source
+	local := w.localAddresses()
+	w.by(w.director, fmt.Sprintf("puts %s in the place of %s", rport, vport), w.destinationItem())
+	w.by(w.director, "shows the connection to its firewall", itemsOf(fullnatDirector(w.leg), state.KindSysctl)...)
+	sources := itemsOf(fullnatDirector(w.leg), state.KindAddress, state.KindRule)
+	w.by(w.director, fmt.Sprintf("puts %s in the place of %s", addressRange(local), client), sources...)
+	w.source, w.destination = Endpoint{Address: local[0]}, rport
+	w.travel(w.server.Host)
+	w.turn()
+	w.toDirector()
+	w.by(w.director, fmt.Sprintf("puts %s back in the place of %s", client, w.destination), sources...)
+	w.by(w.director, fmt.Sprintf("puts %s back in the place of %s", vport, rport), w.destinationItem())
+	w.source, w.destination = vport, client
+	w.passOn()
+	w.travel(w.client)
+	w.arrive()
 }

@@ -30,13 +30,18 @@ func gateway(_ *inventory.Inventory, h *inventory.Host) []Want {
 	}
 	for _, f := range h.Forwards {
 		out = append(out, Want{
-			Item: state.Rule{
-				Family: ruleFamily(f.Listen.Addr()), Table: "nat", Chain: "PREROUTING",
-				Spec: fmt.Sprintf("-d %s %s -j DNAT --to-destination %s",
-					hostPrefix(f.Listen.Addr()), matchPort(f.Protocol, "dport", f.Listen.Port()), f.To),
-			},
+			Item: dnat(f),
 			Role: inventory.RoleGateway, Reason: "forwards " + f.Listen.String(),
 		})
 	}
 	return out
+}
+
+// dnat is the rule for a port forward.
+func dnat(f *inventory.PortForward) state.Rule {
+	return state.Rule{
+		Family: ruleFamily(f.Listen.Addr()), Table: "nat", Chain: "PREROUTING",
+		Spec: fmt.Sprintf("-d %s %s -j DNAT --to-destination %s",
+			hostPrefix(f.Listen.Addr()), matchPort(f.Protocol, "dport", f.Listen.Port()), f.To),
+	}
 }

@@ -3,8 +3,9 @@
 // in which packets could not arrive. It is pure: values in, values out.
 //
 // Each mode has a file of its own with the same parts in the same order: what
-// it demands of the topology, and what each role must look like. What does not
-// depend on the mode is in service.go, gateway.go, tunnel.go and ipvs.go.
+// it demands of the topology, what each role must look like, and how a packet
+// walks. What does not depend on the mode is in service.go, gateway.go,
+// tunnel.go, ipvs.go and walk.go.
 package modes
 
 import (
@@ -50,6 +51,9 @@ type mode struct {
 	// director and realServer return what that role must have for the leg.
 	director   func(leg) []Want
 	realServer func(leg) []Want
+	// walk takes a request that the director's IPVS has taken in on to the real
+	// server, and the reply to the client.
+	walk func(*walker)
 }
 
 func modeOf(m inventory.Mode) mode {
@@ -77,6 +81,7 @@ func unknown() mode {
 		},
 		director:   none,
 		realServer: none,
+		walk:       func(*walker) {},
 	}
 }
 

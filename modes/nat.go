@@ -16,6 +16,7 @@ func nat() mode {
 		demands:    natDemands,
 		director:   natDirector,
 		realServer: natRealServer,
+		walk:       natWalk,
 	}
 }
 
@@ -74,17 +75,25 @@ func (l leg) rewritable(rip netip.Addr) inventory.Problems {
 
 func natDirector(l leg) []Want {
 	out := []Want{forwarding(l.VIP, inventory.RoleDirector, "passes packets on between clients and real servers")}
-	if l.oneArmed() && l.VIP.Is4() {
-		// The kernel sends redirects when either of the two says so.
-		nic := onLink(l.director, l.rip())
-		for _, device := range []string{"all", nic.Name} {
-			out = append(out, Want{
-				Item: state.Sysctl{Name: state.ConfSysctl("ipv4", device, "send_redirects"), Setting: "0"},
-				Role: inventory.RoleDirector, Reason: "tells the real servers a shorter way back, past itself, otherwise",
-			})
-		}
-	}
+	out = append(out, l.noRedirects()...)
 	return append(out, l.destination(state.ForwardNAT))
+}
+
+// noRedirects keep a one-armed director's real servers from learning a shorter
+// way back.
+func (l leg) noRedirects() []Want {
+	if l.VIP.Is6() || !l.oneArmed() {
+		return nil
+	}
+	var out []Want
+	// The kernel sends redirects when either of the two says so.
+	for _, device := range []string{"all", onLink(l.director, l.rip()).Name} {
+		out = append(out, Want{
+			Item: state.Sysctl{Name: state.ConfSysctl("ipv4", device, "send_redirects"), Setting: "0"},
+			Role: inventory.RoleDirector, Reason: "tells the real servers a shorter way back, past itself, otherwise",
+		})
+	}
+	return out
 }
 
 // oneArmed reports whether the director reaches some client and the real
@@ -167,3 +176,23 @@ func returnRoute(to netip.Prefix, via netip.Addr, link, reason string) Want {
 // routeProtocols are those by which others set routes, from rtnetlink.h: boot,
 // static, ra, zebra, bird, dhcp, keepalived, and what iproute2 sets unasked.
 func routeProtocols() []int { return []int{3, 4, 9, 11, 12, 16, 18} }
+
+// How a packet walks.
+
+func natWalk(w *walker) {
+	server := w.server.Host
+	rport := Endpoint{w.rip(), w.server.Port}
+	w.by(w.director, fmt.Sprintf("puts %s in the place of %s", rport, w.destination), w.destinationItem())
+	vport := w.destination
+	w.destination = rport
+	w.travel(server)
+	w.turn()
+	w.byIfSet(server, "believes no redirect to a shorter way", itemsOf(natRealServer(w.leg), state.KindSysctl)...)
+	w.toDirector()
+	w.by(w.director, fmt.Sprintf("puts %s back in the place of %s", vport, rport), w.destinationItem())
+	w.source = vport
+	w.passOn()
+	w.byIfSet(w.director, "tells nobody of a shorter way", itemsOf(w.noRedirects(), state.KindSysctl)...)
+	w.travel(w.client)
+	w.arrive()
+}

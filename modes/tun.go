@@ -18,6 +18,7 @@ func tun() mode {
 		demands:    tunDemands,
 		director:   tunDirector,
 		realServer: tunRealServer,
+		walk:       tunWalk,
 	}
 }
 
@@ -127,12 +128,7 @@ func tunRealServer(l leg) []Want {
 	}
 	want(state.Up{Link: d.device}, "packets out of the tunnel arrive on it")
 	if l.VIP.Is4() {
-		// The kernel uses the larger of the two, and 2 lets pass what has a
-		// way back by any device. Without it the packet's way back is not
-		// the tunnel it came out of.
-		want(state.Sysctl{Name: state.ConfSysctl("ipv4", d.device, "rp_filter"), Setting: "2"},
-			"drops the client's packets out of the tunnel otherwise",
-			state.Sysctl{Name: state.ConfSysctl("ipv4", "all", "rp_filter"), Setting: "2"})
+		out = append(out, looseFilter(d.device))
 	}
 	out = append(out, l.quiet()...)
 	out = append(out, l.redirect(d.device)...)
@@ -141,6 +137,17 @@ func tunRealServer(l leg) []Want {
 	// device without an address.
 	want(l.vipOn(d.device), "accepts packets for the VIP")
 	return out
+}
+
+// looseFilter lets in what has a way back by any device: the client's packets
+// have none by the tunnel they come out of. The kernel uses the larger of the
+// device's setting and that of all.
+func looseFilter(device string) Want {
+	return Want{
+		Item: state.Sysctl{Name: state.ConfSysctl("ipv4", device, "rp_filter"), Setting: "2"},
+		Role: inventory.RoleRealServer, Reason: "drops the client's packets out of the tunnel otherwise",
+		MetBy: []state.Item{state.Sysctl{Name: state.ConfSysctl("ipv4", "all", "rp_filter"), Setting: "2"}},
+	}
 }
 
 // redirect brings packets for the VIP's port to the port on which the real
@@ -217,4 +224,23 @@ func innerHeader(vip netip.Addr) int {
 		return 40
 	}
 	return 20
+}
+
+// How a packet walks.
+
+func tunWalk(w *walker) {
+	server, e, d := w.server.Host, w.encapsulation(), w.decapsulation()
+	dip, _ := w.dip()
+	w.by(w.director, fmt.Sprintf("puts it as it is into another packet to %s", w.rip()), w.destinationItem())
+	w.outer = &Outer{Source: dip, Destination: w.rip(), Protocol: e.Type, Port: e.Port}
+	w.travel(server)
+	w.by(server, "takes it out of the outer packet", itemsOf(tunRealServer(w.leg), state.KindFOUPort, state.KindTunnel, state.KindUp)...)
+	w.outer = nil
+	w.within(d.device)
+	w.byIfSet(server, fmt.Sprintf("lets it in although its way back is not %s", d.device), looseFilter(d.device).Item)
+	w.accept(d.device)
+	w.turn()
+	w.byIfSet(server, "asks for segments that fit into the tunnel", itemsOf(w.clamp(d.overhead), state.KindRule)...)
+	w.redirectBack(d.device)
+	w.replyDirectly()
 }

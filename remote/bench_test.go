@@ -76,7 +76,7 @@ func BenchmarkWarmStart(b *testing.B) {
 	report := clientCPU(b)
 	for b.Loop() {
 		f := Dial(context.Background(), benchTargets(s), s.options())
-		if err := Each(context.Background(), f.Group, echo).Err(); err != nil {
+		if err := echoAll(f); err != nil {
 			b.Fatal(err)
 		}
 		_ = f.Close()
@@ -102,7 +102,7 @@ func BenchmarkFirstContact(b *testing.B) {
 	servers[0].write("known_hosts", known, 0o600)
 	for b.Loop() {
 		f := Dial(context.Background(), targets, o)
-		if err := Each(context.Background(), f.Group, echo).Err(); err != nil {
+		if err := echoAll(f); err != nil {
 			b.Fatal(err)
 		}
 		_ = f.Close()

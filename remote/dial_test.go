@@ -296,7 +296,7 @@ func TestJump(t *testing.T) {
 			o.Jumps = func(name string) (Target, bool) { return gate.target("gate"), name == "gate" }
 			f := Dial(context.Background(), []Target{behind("a", jump), behind("b", jump), behind("c", jump)}, o)
 			defer func() { _ = f.Close() }()
-			if err := Each(context.Background(), f.Group, echo).Err(); err != nil {
+			if err := echoAll(f); err != nil {
 				t.Fatal(err)
 			}
 			// Three hosts, and each hop once.

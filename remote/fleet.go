@@ -3,20 +3,13 @@ package remote
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 )
 
 // Fleet is many hosts, each connected or with the reason why not.
 type Fleet struct {
-	Group
-	run *run // nil when nothing was connected
-}
-
-// Group is some hosts of a fleet, in the order of the fleet's targets.
-type Group struct {
-	members  []member
-	parallel int
+	members []member // in the order of the targets
+	run     *run     // nil when nothing was connected
 }
 
 type member struct {
@@ -26,10 +19,10 @@ type member struct {
 }
 
 // Dial connects to every target, at most Options.Parallel at a time. It always
-// returns a fleet: a host that cannot be reached is an error in the results of
-// that host, and of no other.
+// returns a fleet: a host that cannot be reached is that host's error, and no
+// other's.
 func Dial(ctx context.Context, targets []Target, o *Options) *Fleet {
-	f := &Fleet{Group: Group{members: make([]member, len(targets)), parallel: defaultParallel}}
+	f := &Fleet{members: make([]member, len(targets))}
 	r, err := newRun(o)
 	if err != nil {
 		for i, t := range targets {
@@ -37,9 +30,8 @@ func Dial(ctx context.Context, targets []Target, o *Options) *Fleet {
 		}
 		return f
 	}
-	f.run, f.parallel = r, r.opts.Parallel
-	r.prepare()
-	bounded(len(targets), f.parallel, func(i int) {
+	f.run = r
+	bounded(len(targets), r.opts.Parallel, func(i int) {
 		t := targets[i]
 		h, err := r.connect(ctx, t)
 		f.members[i] = member{t.Name, h, err}
@@ -60,20 +52,9 @@ func (f *Fleet) Close() error {
 	return nil
 }
 
-// Only returns the named hosts of a group. A name that is not in it is ignored.
-func (g Group) Only(names ...string) Group {
-	some := Group{parallel: g.parallel}
-	for _, m := range g.members {
-		if slices.Contains(names, m.name) {
-			some.members = append(some.members, m)
-		}
-	}
-	return some
-}
-
 // Host returns a host by its name, or why it cannot be reached.
-func (g Group) Host(name string) (*Host, error) {
-	for _, m := range g.members {
+func (f *Fleet) Host(name string) (*Host, error) {
+	for _, m := range f.members {
 		if m.name == name {
 			return m.host, m.err
 		}
@@ -81,71 +62,14 @@ func (g Group) Host(name string) (*Host, error) {
 	return nil, &Error{Host: name, Err: errors.New("is not among the hosts connected to")}
 }
 
-// Err returns why hosts could not be reached, all of them joined, or nil.
-func (g Group) Err() error {
+// Err returns why hosts could not be reached, all of them joined, one line a
+// host, or nil.
+func (f *Fleet) Err() error {
 	var errs []error
-	for _, m := range g.members {
+	for _, m := range f.members {
 		errs = append(errs, m.err)
 	}
 	return errors.Join(errs...)
-}
-
-// Result is what came of one host.
-type Result[T any] struct {
-	Host  string
-	Value T
-	Err   error // *Error; the value is then zero
-}
-
-// Results are in the order of the fleet's targets.
-type Results[T any] []Result[T]
-
-// Each calls f for every host of a group at once, at most Options.Parallel at a
-// time, and waits for all. A host that could not be connected to is in the
-// results with that error:
-//
-//	observed := remote.Each(ctx, fleet.Group, agent.Observe)
-//	if err := observed.Err(); err != nil { … }
-func Each[T any](ctx context.Context, g Group, f func(context.Context, *Host) (T, error)) Results[T] {
-	results := make(Results[T], len(g.members))
-	bounded(len(g.members), g.parallel, func(i int) {
-		m := g.members[i]
-		results[i] = Result[T]{Host: m.name, Err: m.err}
-		if m.err != nil {
-			return
-		}
-		v, err := f(ctx, m.host)
-		if err == nil {
-			results[i].Value = v
-			return
-		}
-		var named *Error
-		if !errors.As(err, &named) {
-			err = &Error{Host: m.name, Err: err}
-		}
-		results[i].Err = err
-	})
-	return results
-}
-
-// Err returns the errors of all hosts joined, one line a host, or nil.
-func (rs Results[T]) Err() error {
-	var errs []error
-	for _, r := range rs {
-		errs = append(errs, r.Err)
-	}
-	return errors.Join(errs...)
-}
-
-// Values returns what the hosts without an error gave, by host.
-func (rs Results[T]) Values() map[string]T {
-	values := make(map[string]T)
-	for _, r := range rs {
-		if r.Err == nil {
-			values[r.Host] = r.Value
-		}
-	}
-	return values
 }
 
 // bounded calls f with 0 to n-1, at most limit at a time, and waits for all.

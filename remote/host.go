@@ -29,19 +29,16 @@ func (h *Host) Name() string { return h.name }
 // Address is the host:port that was connected to.
 func (h *Host) Address() string { return h.link.endpoint.address() }
 
-// Call implements wire.Caller. Errors are of type *Error; what the agent itself
-// has told is in it as a *wire.Error. Any other error, the end of the context
-// included, means that the connection is closed.
+// Call implements wire.Caller. Any error but a *wire.Error, which the agent
+// itself has told, means that the connection is closed. The error does not name
+// the host: the caller knows it.
 func (h *Host) Call(ctx context.Context, method wire.Method, req, resp any) error {
 	err := h.wire.Call(ctx, method, req, resp)
-	if err == nil {
-		return nil
-	}
 	var told *wire.Error
-	if !errors.As(err, &told) && ctx.Err() == nil {
+	if err != nil && !errors.As(err, &told) && ctx.Err() == nil {
 		err = h.agent.lastWords(err)
 	}
-	return &Error{Host: h.name, Err: err}
+	return err
 }
 
 // Close ends the agent and the connection. It does not wait for the host and

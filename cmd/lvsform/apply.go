@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -76,6 +77,7 @@ func (f *changeFlags) carryOut(cmd *cobra.Command, s *session, p *plan.Plan) err
 	}
 	err := apply.Run(cmd.Context(), p, s.hosts, apply.Options{
 		Drain:    f.drain,
+		Parallel: s.parallel,
 		Progress: func(line string) { s.progress.show("%s", line) },
 	})
 	s.progress.end()
@@ -86,16 +88,14 @@ func (f *changeFlags) carryOut(cmd *cobra.Command, s *session, p *plan.Plan) err
 	return err
 }
 
-// verifyApplied verifies after an apply. Without a client in the inventory
-// there is nobody to send test traffic, and the apply alone is the result.
+// verifyApplied verifies after an apply. Where there is nothing that test
+// traffic could prove, the apply alone is the result.
 func verifyApplied(ctx context.Context, cmd *cobra.Command, s *session) error {
-	clients := 0
-	for _, h := range s.inv.Hosts {
-		if h.Has(inventory.RoleClient) {
-			clients++
-		}
-	}
-	if clients == 0 || len(s.inv.Services) == 0 {
+	isClient := func(h *inventory.Host) bool { return h.Has(inventory.RoleClient) }
+	switch {
+	case len(s.inv.Services)+len(s.inv.Tunnels) == 0:
+		return nil
+	case len(s.inv.Services) != 0 && !slices.ContainsFunc(s.inv.Hosts, isClient):
 		fmt.Fprintln(cmd.ErrOrStderr(), "not verified: the inventory has no client host to send test traffic from")
 		return nil
 	}

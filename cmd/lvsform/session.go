@@ -20,6 +20,7 @@ type session struct {
 	fleet    *remote.Fleet
 	hosts    apply.Hosts
 	progress *progress
+	parallel int
 }
 
 // sshFlags are the flags of every command that connects to hosts.
@@ -36,7 +37,7 @@ func (f *sshFlags) add(cmd *cobra.Command) {
 // connect reaches every host of the inventory. A host that cannot be reached
 // is no error here: it answers every question with the reason.
 func (f *sshFlags) connect(ctx context.Context, cmd *cobra.Command, inv *inventory.Inventory) *session {
-	s := &session{inv: inv, hosts: apply.Hosts{}, progress: newProgress(cmd.ErrOrStderr())}
+	s := &session{inv: inv, hosts: apply.Hosts{}, progress: newProgress(cmd.ErrOrStderr()), parallel: f.parallel}
 	s.fleet = remote.Dial(ctx, targets(inv), &remote.Options{
 		AcceptNew: f.acceptNew,
 		Parallel:  f.parallel,
@@ -95,7 +96,7 @@ func (s *session) Callers() map[string]wire.Caller { return s.hosts }
 // makePlan observes the hosts and plans for them.
 func (s *session) makePlan(ctx context.Context, destroy bool) *plan.Plan {
 	s.progress.show("observing %d hosts", len(s.inv.Hosts))
-	observed := apply.Observe(ctx, s.inv, s.hosts, apply.Options{})
+	observed := apply.Observe(ctx, s.inv, s.hosts, apply.Options{Parallel: s.parallel})
 	s.progress.end()
 	if destroy {
 		return plan.Destroy(s.inv, observed)
