@@ -278,3 +278,28 @@ func TestOrdinaryUser(t *testing.T) {
 		t.Errorf("left behind: %s", left)
 	}
 }
+
+// TestOtherFileSystems: a lab sees a file system mounted somewhere on the
+// machine, and what it writes there stays in the lab.
+func TestOtherFileSystems(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	kernels(t, func(t *testing.T, o testenv.Options) {
+		dir := t.TempDir()
+		exe, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// the mount is seen by this shell and what it starts only
+		cmd := exec.Command("unshare", "--mount", "sh", "-c", `
+			mount -t tmpfs disk "$1" && echo machine > "$1/file" || exit 1
+			"$0" sh -c "cat '$1/file'; echo lab > '$1/file'; cat '$1/file'; echo > '$1/more'" || exit 1
+			cat "$1/file"; ls "$1"`, exe, dir)
+		cmd.Env = append(os.Environ(), helperVariable+"="+string(o.Kernel))
+		out, err := cmd.CombinedOutput()
+		if diff := cmp.Diff("machine\nlab\nmachine\nfile\n", string(out)); diff != "" || err != nil {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+	})
+}

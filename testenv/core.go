@@ -17,6 +17,7 @@ import (
 // coreMain is the first process of a lab's kernel (uml) or of its namespaces
 // (native): it makes the networks and starts the hosts.
 func coreMain(specFile string) error {
+	syscall.Umask(0o022) // whatever the caller's
 	data, err := os.ReadFile(specFile)
 	if err != nil {
 		return err

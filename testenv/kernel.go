@@ -20,9 +20,15 @@ const (
 func chooseKernel(o Options) (Kernel, error) {
 	switch o.Kernel {
 	case KernelNative:
-		return KernelNative, checkNative(o.WithoutIPVS)
+		if err := checkNative(o.WithoutIPVS); err != nil {
+			return "", fmt.Errorf("kernel native: %w", err)
+		}
+		return KernelNative, nil
 	case KernelUML:
-		return KernelUML, checkUML()
+		if err := checkUML(); err != nil {
+			return "", fmt.Errorf("kernel uml: %w", err)
+		}
+		return KernelUML, nil
 	case KernelAuto, "":
 		native := checkNative(o.WithoutIPVS)
 		if native == nil {

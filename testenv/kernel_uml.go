@@ -1,7 +1,6 @@
 package testenv
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,7 +20,7 @@ const (
 // checkUML says why User-Mode Linux cannot carry a lab here.
 func checkUML() error {
 	if runtime.GOARCH != "amd64" {
-		return fmt.Errorf("User-Mode Linux exists for x86-64 only, this is %s", runtime.GOARCH)
+		return fmt.Errorf("it exists for x86-64 only, this is %s", runtime.GOARCH)
 	}
 	if _, err := exec.LookPath(umlKernel); err != nil {
 		return fmt.Errorf("%s is not in PATH: apt-get install user-mode-linux", umlKernel)
@@ -91,5 +90,5 @@ func umlMemoryDir(dir string, megabytes int) (string, error) {
 			return candidate, nil
 		}
 	}
-	return "", errors.New("neither /dev/shm nor " + filepath.Dir(dir) + fmt.Sprintf(" has %d MB free and allows programs to run from it", megabytes))
+	return "", fmt.Errorf("neither /dev/shm nor %s has %d MB free and lets programs run from it", filepath.Dir(dir), megabytes)
 }

@@ -168,6 +168,8 @@ func testHost(t *testing.T, lab *testenv.Lab) {
 		{"echo mine > /etc/motd; cat /etc/motd; echo more >> /etc/passwd; tail -n1 /etc/passwd", "mine\nmore\n"},
 		{"test -c /dev/null && test -c /dev/ptmx && head -c1 /dev/urandom | wc -c", "1\n"},
 		{"pwd; echo $HOME $USER", "/root\n/root root\n"},
+		{"sudo -n id -u", "0\n"},
+		{"stat -c '%a %U' /var/lib/lvsform", "700 root\n"},
 		// an orphan is not left to be a zombie
 		{"(sleep 0.01 &) ; sleep 0.2; ps -eo stat= | grep -c Z || true", "0\n"},
 	} {

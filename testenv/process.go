@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"errors"
 	"os"
 	"os/signal"
 	"sync"
@@ -49,7 +50,7 @@ func (p *processes) reap(died <-chan os.Signal) {
 func (p *processes) reapOne() bool {
 	var status syscall.WaitStatus
 	pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
-	if err == syscall.EINTR {
+	if errors.Is(err, syscall.EINTR) {
 		return true
 	}
 	if err != nil || pid <= 0 {

@@ -33,7 +33,26 @@ func mountLabDir(dir string) error {
 			return err
 		}
 	}
-	return nil
+	return addSudo(filepath.Join(dir, commonDir))
+}
+
+// addSudo gives the hosts a sudo where the machine has none: an inventory may
+// ask for it, and every user of a lab is root.
+func addSudo(common string) error {
+	for _, dir := range filepath.SplitList(standardPath) {
+		if _, err := os.Stat(filepath.Join(dir, "sudo")); err == nil {
+			return nil
+		}
+	}
+	const script = `#!/bin/sh
+while [ "${1#-}" != "$1" ]; do shift; done
+exec "$@"
+`
+	bin := filepath.Join(common, "usr/local/bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(bin, "sudo"), []byte(script), 0o755)
 }
 
 // mountRoot lays a writable root over the machine's and returns its path.
@@ -117,7 +136,7 @@ func (h *hostSpec) mountPrivate(root string) error {
 		{"dev", "/dev", "tmpfs", unix.MS_NOSUID, "mode=0755"},
 		{"devpts", "/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"},
 		{"shm", "/dev/shm", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777"},
-		{"lvsform", "/var/lib/lvsform", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0755"},
+		{"lvsform", "/var/lib/lvsform", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0700"},
 	}
 	if h.Workstation == nil {
 		// the workstation goes on seeing the machine's: what COMMAND names

@@ -18,7 +18,7 @@ import (
 
 // Command is a program to run in a lab.
 type Command struct {
-	Args   []string // none: an interactive shell
+	Args   []string // none: a shell
 	Dir    string   // empty: Work
 	Env    []string // KEY=value, added to the workstation's own
 	Stdin  io.Reader
@@ -107,7 +107,7 @@ func (c Command) shellLine() string {
 	}
 	line := "cd " + shellQuote(dir) + " && "
 	if len(c.Args) == 0 {
-		return line + `exec "$SHELL" -i`
+		return line + `exec "$SHELL"` // interactive if it has a terminal
 	}
 	line += "exec"
 	for _, arg := range c.Args {

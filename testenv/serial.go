@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -53,7 +54,7 @@ func newSerialConn(line io.ReadWriteCloser, to, from int) *serialConn {
 // line's two directions cannot wait for each other.
 func (c *serialConn) receive() {
 	err := c.receiveFrames()
-	if err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = io.EOF
 	}
 	c.mu.Lock()

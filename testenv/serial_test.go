@@ -148,7 +148,7 @@ func TestSerialGarbled(t *testing.T) {
 		if _, err := io.WriteString(in, garbage); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := conn.Read(make([]byte, 1)); err == nil || err == io.EOF {
+		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("%q: %v, want an error that names it", garbage, err)
 		}
 	}
