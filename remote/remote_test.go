@@ -254,14 +254,14 @@ func TestCallErrors(t *testing.T) {
 
 	err := h.Call(context.Background(), "refuse", nil, nil)
 	var told *wire.Error
-	if !errors.As(err, &told) || err.Error() != "web1: no such device" {
+	if !errors.As(err, &told) || err.Error() != "no such device" {
 		t.Errorf("refusal: %v", err)
 	}
 	if _, err := echo(context.Background(), h); err != nil {
 		t.Errorf("after a refusal: %v", err)
 	}
 	err = h.Call(context.Background(), "die", nil, nil)
-	contains(t, err.Error(), "web1: die: ", "exit status 7: [31mkernel said no")
+	contains(t, err.Error(), "die: ", "exit status 7: [31mkernel said no")
 	if _, err := echo(context.Background(), h); err == nil {
 		t.Error("a call after the agent's end went well")
 	}
@@ -284,7 +284,7 @@ func TestConnectionCutInACall(t *testing.T) {
 	h := s.connect(target, o)
 	time.AfterFunc(50*time.Millisecond, r.cut)
 	err := h.Call(context.Background(), "hang", nil, nil)
-	contains(t, err.Error(), "web1: hang: ", "the connection was lost")
+	contains(t, err.Error(), "hang: ", "the connection was lost")
 }
 
 func TestSilentHostIsNoticed(t *testing.T) {
@@ -295,7 +295,7 @@ func TestSilentHostIsNoticed(t *testing.T) {
 	h := s.connect(target, o)
 	close(r.stall)
 	err := h.Call(context.Background(), "echo", "x", nil)
-	contains(t, err.Error(), "web1: echo: ", "the connection was lost")
+	contains(t, err.Error(), "echo: ", "the connection was lost")
 }
 
 // throughRelay is a target whose connection the test can cut.
