@@ -85,6 +85,7 @@ func newRoot() *cobra.Command {
 		newAgent(),
 		newApply(),
 		newDestroy(),
+		newExplain(),
 		newLab(),
 		newPlan(),
 		newSchema(),

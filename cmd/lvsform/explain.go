@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
+)
+
+func newExplain() *cobra.Command {
+	var (
+		client, server, format string
+		asJSON                 bool
+	)
+	cmd := &cobra.Command{
+		Use:   "explain [FILE [SERVICE]]",
+		Short: "Show how a packet travels to each service, and how the reply comes back",
+		Long: `Show how a packet travels to each service (or to SERVICE alone), and how the
+reply comes back: every hop with its addresses, and every change with who makes
+it and the setting that allows it. It is computed from the inventory FILE; no
+host is contacted.
+
+Unless flags say otherwise, the packet is from the service's first client and
+goes to the first real server of each forwarding mode: the others' is alike.`,
+		Args: cobra.MaximumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if asJSON {
+				format = "json"
+			}
+			inv, err := loadInventory(args[:min(len(args), 1)])
+			if err != nil {
+				return err
+			}
+			service := ""
+			if len(args) == 2 {
+				service = args[1]
+			}
+			walks, err := explain(inv, service, client, server)
+			if err != nil {
+				return err
+			}
+			switch format {
+			case "text":
+				return walks.WriteText(cmd.OutOrStdout())
+			case "mermaid":
+				return walks.WriteMermaid(cmd.OutOrStdout())
+			case "json":
+				return printJSON(cmd.OutOrStdout(), walks)
+			default:
+				return fmt.Errorf("--format takes text, mermaid or json, not %q", format)
+			}
+		},
+	}
+	cmd.Flags().StringVar(&client, "client", "", "the client host that sends the packet")
+	cmd.Flags().StringVar(&server, "real-server", "", "the real server that gets it")
+	cmd.Flags().StringVar(&format, "format", "text", "text, mermaid (a sequence diagram) or json")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "the same as --format json")
+	return cmd
+}
+
+// explain computes the walks that were asked for; an empty name asks for the
+// first, or for each service.
+func explain(inv *inventory.Inventory, service, client, server string) (modes.Walks, error) {
+	out := modes.Walks{FormatVersion: modes.WalksVersion, Walks: []modes.Walk{}}
+	found := false
+	for _, s := range inv.Services {
+		if service != "" && s.Name != service {
+			continue
+		}
+		found = true
+		clients := modes.Clients(inv, s)
+		i := slices.IndexFunc(clients, func(h *inventory.Host) bool { return client == "" || h.Name == client })
+		if i < 0 && service == "" && client != "" {
+			continue // the client of another service
+		}
+		if i < 0 {
+			return out, fmt.Errorf("service %s: no client %sof the inventory uses it", s.Name, named(client))
+		}
+		seen := map[inventory.Mode]bool{}
+		for _, r := range s.RealServers {
+			if server == "" && !seen[r.Mode] || r.Host.Name == server {
+				out.Walks = append(out.Walks, modes.Explain(inv, s, clients[i], r))
+			}
+			seen[r.Mode] = true
+		}
+	}
+	switch {
+	case len(inv.Services) == 0:
+		return out, errors.New("the inventory has no virtual service to explain")
+	case service != "" && !found:
+		return out, fmt.Errorf("no service of the inventory is named %s", service)
+	case len(out.Walks) == 0:
+		return out, fmt.Errorf("no service has client %sand real server %s", named(client), named(server))
+	}
+	return out, nil
+}
+
+func named(name string) string {
+	if name == "" {
+		return ""
+	}
+	return name + " "
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvsform/lvsform/modes/modestest"
+	"github.com/lvsform/lvsform/testenv"
+)
+
+// run runs a command at the workstation and returns what it printed. It must
+// end with the status.
+func (l *lab) run(t *testing.T, status int, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), storyLimit)
+	defer cancel()
+	var out, errs bytes.Buffer
+	got, err := l.Run(ctx, testenv.Command{Args: args, Stdout: &out, Stderr: &errs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != status {
+		t.Fatalf("%s: exit status %d, want %d\n%s%s", strings.Join(args, " "), got, status, out.String(), errs.String())
+	}
+	return out.String()
+}
+
+// write puts an inventory where the workstation's commands find it.
+func (l *lab) write(t *testing.T, inventory string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), storyLimit)
+	defer cancel()
+	status, err := l.Run(ctx, testenv.Command{Args: []string{"sh", "-c", "cat >lvsform.yaml"}, Stdin: strings.NewReader(inventory)})
+	if err != nil || status != 0 {
+		t.Fatalf("write lvsform.yaml: exit status %d, %v", status, err)
+	}
+}
+
+func (l *lab) dump(t *testing.T) dump {
+	t.Helper()
+	d, err := takeDump(t.Context(), l.Lab, l.hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// mustBe fails the test when anything on the hosts differs from an earlier dump.
+func (l *lab) mustBe(t *testing.T, what string, before dump) {
+	t.Helper()
+	if diff := before.sinceThen(l.dump(t)); len(diff) != 0 {
+		t.Fatalf("%s:\n%s", what, strings.Join(diff, "\n"))
+	}
+}
+
+// On a running topology the mode is changed by editing the inventory, through
+// all modes and back to the first. Traffic is verified after each change, each
+// plan is a golden, nothing of the old mode stays behind, and what is not
+// lvsform's is never touched.
+func TestChangingModes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots a lab; -short was given")
+	}
+	t.Parallel()
+	file := filepath.Join("..", "..", "examples", "modes", "dr", "lvsform.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := boot(t, file)
+	_, err = onHost(t.Context(), l.Lab, "lb", `
+		ipvsadm -A -t 192.0.2.99:443 -s wlc && ipvsadm -a -t 192.0.2.99:443 -r 192.0.2.98 -m
+		ip addr add 192.0.2.97/32 dev eth0
+		iptables -t nat -A POSTROUTING -s 192.0.2.96 -j ACCEPT`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := l.dump(t)
+
+	in := func(mode string) string { return strings.Replace(string(text), "mode: dr", "mode: "+mode, 1) }
+	var plans strings.Builder
+	changed := map[string]dump{}
+	for _, mode := range []string{"nat", "dr", "tun", "fullnat", "nat"} {
+		l.write(t, in(mode))
+		fmt.Fprintf(&plans, "=== to %s\n%s\n", mode, l.run(t, 2, "lvsform", "plan", "--detailed-exitcode"))
+		l.run(t, 0, "lvsform", "apply", "--yes")
+		l.run(t, 0, "lvsform", "plan", "--detailed-exitcode")
+		changed[mode] = l.dump(t)
+	}
+	golden := filepath.Join("testdata", "changing-modes.golden")
+	if *update {
+		if err := os.WriteFile(golden, []byte(plans.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), plans.String()); diff != "" {
+		t.Errorf("%s (-want +got; -update rewrites it):\n%s", golden, diff)
+	}
+
+	for _, mode := range []string{"nat", "dr", "tun", "fullnat"} {
+		l.run(t, 0, "lvsform", "destroy", "--yes", "--drain", "0s")
+		l.mustBe(t, "after destroy", foreign)
+		l.write(t, in(mode))
+		l.run(t, 0, "lvsform", "apply", "--yes", "--no-verify")
+		l.mustBe(t, mode+", fresh, is not as it was when changed to from another mode", changed[mode])
+	}
+	l.run(t, 0, "lvsform", "destroy", "--yes", "--drain", "0s")
+	l.mustBe(t, "after destroy", foreign)
+}
+
+// drawn is how many drawn inventories go through the circle in one lab. Each
+// takes some seconds.
+const drawn = 24
+
+// Drawn inventories of all modes, families, protocols and schedulers go through
+// the circle on one set of hosts: apply with its verification, an empty second
+// plan, destroy, as found.
+func TestDrawnInventories(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots a lab; -short was given")
+	}
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), defaultFile)
+	if err := os.WriteFile(file, []byte(modestest.Hosts), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l := boot(t, file)
+	for seed := range drawn {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			text := modestest.Inventory().Example(seed)
+			l.write(t, text)
+			defer func() {
+				if t.Failed() {
+					t.Logf("the inventory:\n%s", strings.TrimPrefix(text, modestest.Hosts))
+				}
+			}()
+			l.run(t, 0, "lvsform", "apply", "--yes")
+			l.run(t, 0, "lvsform", "plan", "--detailed-exitcode")
+			l.run(t, 0, "lvsform", "destroy", "--yes", "--drain", "0s")
+			l.mustBe(t, "after destroy", l.found)
+		})
+		if t.Failed() {
+			t.Fatal("an inventory failed and may have left the hosts in any state")
+		}
+	}
+}
