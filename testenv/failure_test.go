@@ -21,7 +21,7 @@ func TestFailures(t *testing.T) {
 			inv.Hosts[2].Gateways = []netip.Addr{netip.MustParseAddr("203.0.113.1")}
 			_, err := testenv.Start(t.Context(), inv, o)
 			logs := files(t, tmp, "*.log")
-			if err == nil || !strings.Contains(err.Error(), "host web1: default route via 203.0.113.1: network is unreachable") {
+			if err == nil || !strings.Contains(err.Error(), "host web1: route 0.0.0.0/0 via 203.0.113.1: network is unreachable") {
 				t.Errorf("error: %v", err)
 			}
 			// the running kernel has nothing to say

@@ -79,12 +79,8 @@ func (h *hostSpec) setUp() (*sshServer, error) {
 		}
 		go server.serve(l)
 	}
-	for _, port := range h.HTTPPorts {
-		l, err := listen(port)
-		if err != nil {
-			return nil, fmt.Errorf("serve http: %w", err)
-		}
-		go serveHTTP(l, h.Name)
+	if err := h.serve(); err != nil {
+		return nil, err
 	}
 	return server, nil
 }

@@ -94,11 +94,11 @@ func setUpNetwork(host *hostSpec) error {
 			return fmt.Errorf("NIC %s: %w", nic.Name, err)
 		}
 	}
-	for _, gateway := range host.Gateways {
-		// a default route; the kernel finds the NIC by the gateway's address
-		route := &netlink.Route{Dst: ipNet(netip.PrefixFrom(unspecified(gateway), 0)), Gw: gateway.AsSlice()}
+	for _, r := range host.Routes {
+		// the kernel finds the NIC by the next hop's address
+		route := &netlink.Route{Dst: ipNet(r.To), Gw: r.Via.AsSlice()}
 		if err := h.RouteAdd(route); err != nil {
-			return fmt.Errorf("default route via %s: %w", gateway, err)
+			return fmt.Errorf("route %s via %s: %w", r.To, r.Via, err)
 		}
 	}
 	return nil

@@ -120,6 +120,9 @@ func (h *hostSpec) setUpRoot() error {
 	return replaceFile("/etc/hosts", h.Hosts)
 }
 
+// stateDir is where lvsform keeps things on the hosts it manages.
+const stateDir = "/var/lib/lvsform"
+
 type mount struct {
 	source, target, fstype string
 	flags                  uintptr
@@ -136,7 +139,6 @@ func (h *hostSpec) mountPrivate(root string) error {
 		{"dev", "/dev", "tmpfs", unix.MS_NOSUID, "mode=0755"},
 		{"devpts", "/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"},
 		{"shm", "/dev/shm", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777"},
-		{"lvsform", "/var/lib/lvsform", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0700"},
 	}
 	if h.Workstation == nil {
 		// the workstation goes on seeing the machine's: what COMMAND names
@@ -146,6 +148,12 @@ func (h *hostSpec) mountPrivate(root string) error {
 			mount{"tmp", "/tmp", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777"},
 			mount{"root", "/root", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0700"},
 		)
+	}
+	// The machine may be in lvsform's hands itself; its hosts here are not.
+	// Removed, not mounted over: destroy gets rid of the folder in the end.
+	// An ordinary user cannot see into the machine's; then it is covered.
+	if err := os.RemoveAll(root + stateDir); err != nil {
+		mounts = append(mounts, mount{"lvsform", stateDir, "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0700"})
 	}
 	for _, m := range mounts {
 		target := root + m.target

@@ -23,13 +23,18 @@ type hostSpec struct {
 	Dir           string // the lab's tmpfs, set by the core
 	Name          string
 	NICs          []nicSpec
-	Gateways      []netip.Addr
-	Hosts         string // its /etc/hosts
-	HostKey       []byte // private, PEM
-	AuthorizedKey []byte // public, authorized_keys format
+	Routes        []routeSpec // default routes among them
+	Hosts         string      // its /etc/hosts
+	HostKey       []byte      // private, PEM
+	AuthorizedKey []byte      // public, authorized_keys format
 	SSHPorts      []uint16
-	HTTPPorts     []uint16
+	Serve         inventory.Serve
 	Workstation   *workstationSpec // on the workstation only
+}
+
+type routeSpec struct {
+	To  netip.Prefix
+	Via netip.Addr
 }
 
 type nicSpec struct {
@@ -67,10 +72,10 @@ func newSpec(inv *inventory.Inventory, kernel Kernel, o Options) (*spec, *access
 			return nil, nil, fmt.Errorf("host %q: the name is taken by the lab's own workstation", h.Name)
 		}
 		host := &hostSpec{
-			Name:      h.Name,
-			Gateways:  h.Gateways,
-			SSHPorts:  sshPorts(h),
-			HTTPPorts: h.Serve.HTTP,
+			Name:     h.Name,
+			Routes:   routes(h),
+			SSHPorts: sshPorts(h),
+			Serve:    h.Serve,
 		}
 		for _, n := range h.NICs {
 			if n.Name == managementNIC {
@@ -147,6 +152,17 @@ func (m *management) next(host string) netip.Prefix {
 	return netip.PrefixFrom(m.last, m.prefix.Bits())
 }
 
+func routes(h *inventory.Host) []routeSpec {
+	var out []routeSpec
+	for _, g := range h.Gateways {
+		out = append(out, routeSpec{netip.PrefixFrom(unspecified(g), 0), g})
+	}
+	for _, r := range h.Routes {
+		out = append(out, routeSpec{r.To, r.Via})
+	}
+	return out
+}
+
 // prefixes is everything in the inventory that must not overlap the management
 // network.
 func prefixes(inv *inventory.Inventory) []netip.Prefix {
@@ -166,12 +182,29 @@ func prefixes(inv *inventory.Inventory) []netip.Prefix {
 		for _, g := range h.Gateways {
 			one(g)
 		}
+		for _, r := range h.Routes {
+			all = append(all, r.To)
+			one(r.Via)
+		}
+		for _, f := range h.Forwards {
+			one(f.Listen.Addr())
+			one(f.To.Addr())
+		}
 		if a, err := netip.ParseAddr(h.SSH.Address); err == nil {
 			one(a)
 		}
 	}
 	for _, s := range inv.Services {
 		one(s.VIP)
+		for _, a := range s.LocalAddresses {
+			one(a)
+		}
+	}
+	for _, t := range inv.Tunnels {
+		for _, e := range t.Ends {
+			one(e.Address)
+			all = append(all, e.Routes...)
+		}
 	}
 	return all
 }
