@@ -51,8 +51,8 @@ func drWalk(w *walker) {
 	server := w.server.Host
 	w.by(w.director, fmt.Sprintf("writes %s's MAC address into the frame, and changes nothing else", server.Name), w.destinationItem())
 	w.send(w.rip())
-	w.accept("lo")
+	w.accept("lo", w.redirect(""))
 	w.turn()
-	w.redirectBack("")
+	w.redirectBack(w.redirect(""))
 	w.replyDirectly()
 }

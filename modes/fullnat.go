@@ -52,6 +52,10 @@ func fullnatDemands(l leg) inventory.Problems {
 	return out
 }
 
+// conntrack has IPVS tell the firewall of its connections; it is one setting
+// for both families.
+func conntrack() state.Sysctl { return state.Sysctl{Name: "net.ipv4.vs.conntrack", Setting: "1"} }
+
 // localAddresses are those the real server sees as the source.
 func (l leg) localAddresses() []netip.Addr {
 	if len(l.LocalAddresses) != 0 {
@@ -69,7 +73,7 @@ func fullnatDirector(l leg) []Want {
 	out := []Want{
 		forwarding(l.VIP, inventory.RoleDirector, "passes packets on between clients and real servers"),
 		{
-			Item: state.Sysctl{Name: "net.ipv4.vs.conntrack", Setting: "1"}, Role: inventory.RoleDirector,
+			Item: conntrack(), Role: inventory.RoleDirector,
 			Reason: "the firewall does not see IPVS' connections otherwise",
 		},
 	}
@@ -164,10 +168,10 @@ func Capacity(inv *inventory.Inventory, s *inventory.Service) (perServer, total 
 // How a packet walks.
 
 func fullnatWalk(w *walker) {
-	rport, vport, client := Endpoint{w.rip(), w.server.Port}, w.destination, w.source
+	rport, vport, client := w.rport(), w.destination, w.source
 	local := w.localAddresses()
 	w.by(w.director, fmt.Sprintf("puts %s in the place of %s", rport, vport), w.destinationItem())
-	w.by(w.director, "shows the connection to its firewall", itemsOf(fullnatDirector(w.leg), state.KindSysctl)...)
+	w.by(w.director, "shows the connection to its firewall", conntrack())
 	sources := itemsOf(fullnatDirector(w.leg), state.KindAddress, state.KindRule)
 	w.by(w.director, fmt.Sprintf("puts %s in the place of %s", addressRange(local), client), sources...)
 	w.source, w.destination = Endpoint{Address: local[0]}, rport

@@ -181,9 +181,8 @@ func routeProtocols() []int { return []int{3, 4, 9, 11, 12, 16, 18} }
 
 func natWalk(w *walker) {
 	server := w.server.Host
-	rport := Endpoint{w.rip(), w.server.Port}
-	w.by(w.director, fmt.Sprintf("puts %s in the place of %s", rport, w.destination), w.destinationItem())
-	vport := w.destination
+	rport, vport := w.rport(), w.destination
+	w.by(w.director, fmt.Sprintf("puts %s in the place of %s", rport, vport), w.destinationItem())
 	w.destination = rport
 	w.travel(server)
 	w.turn()

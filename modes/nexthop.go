@@ -65,6 +65,13 @@ func anywhere(like netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 }
 
+func routeName(to netip.Prefix) string {
+	if to.Bits() == 0 {
+		return "default route"
+	}
+	return "route to " + to.String()
+}
+
 func networkOf(h *inventory.Host, device string) *inventory.Network {
 	for _, n := range h.NICs {
 		if n.Name == device {

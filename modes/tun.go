@@ -238,9 +238,9 @@ func tunWalk(w *walker) {
 	w.outer = nil
 	w.within(d.device)
 	w.byIfSet(server, fmt.Sprintf("lets it in although its way back is not %s", d.device), looseFilter(d.device).Item)
-	w.accept(d.device)
+	w.accept(d.device, w.redirect(d.device))
 	w.turn()
 	w.byIfSet(server, "asks for segments that fit into the tunnel", itemsOf(w.clamp(d.overhead), state.KindRule)...)
-	w.redirectBack(d.device)
+	w.redirectBack(w.redirect(d.device))
 	w.replyDirectly()
 }

@@ -136,7 +136,7 @@ func (w *walker) walk() {
 	w.at = w.client
 	w.source, w.destination = Endpoint{Address: from}, endpoint(w.entry(w.client))
 	w.travel(w.director)
-	w.by(w.director, "marks it as the service's", itemsOf(w.marks(), state.KindRule)...)
+	w.byIfSet(w.director, "marks it as the service's", itemsOf(w.marks(), state.KindRule)...)
 	w.by(w.director, fmt.Sprintf("takes it for service %s in IPVS, and %s chooses %s", w.Name, w.Scheduler, w.server.Host.Name),
 		itemsOf(w.virtualService(), state.KindService)...)
 	modeOf(w.server.Mode).walk(w)
@@ -257,7 +257,7 @@ func (w *walker) send(to netip.Addr) {
 		return
 	}
 	if n.route != nil {
-		w.by(w.at, "has a route to "+n.route.To.String(), *n.route)
+		w.by(w.at, "takes its "+routeName(n.route.To), *n.route)
 	}
 	if t := w.tunnelOn(n.device); t != nil {
 		w.enterTunnel(t)
@@ -304,11 +304,11 @@ func onSegment(h *inventory.Host, device string) Station {
 // vipIsFound tells how a neighbour of the director, and of nobody else, comes
 // to have the VIP's MAC address.
 func (w *walker) vipIsFound(asker Station) {
-	protocol := "ARP"
+	asked := "ARP"
 	if w.VIP.Is6() {
-		protocol = "neighbour discovery"
+		asked = "neighbour solicitations"
 	}
-	w.by(w.director, fmt.Sprintf("answers %s for %s", protocol, w.VIP), itemsOf(w.directorVIP(w.director), state.KindAddress, state.KindUp)...)
+	w.by(w.director, fmt.Sprintf("answers %s for %s", asked, w.VIP), itemsOf(w.directorVIP(w.director), state.KindAddress, state.KindUp)...)
 	if w.server.Mode != inventory.ModeDR && w.server.Mode != inventory.ModeTUN {
 		return
 	}
@@ -394,21 +394,38 @@ func (w *walker) within(device string) {
 	w.device = device
 }
 
+// rport is where IPVS masquerading sends the packet. A destination without
+// a port of its own keeps that of the packet.
+func (w *walker) rport() Endpoint {
+	if w.server.Port == 0 {
+		return Endpoint{w.rip(), w.destination.Port}
+	}
+	return Endpoint{w.rip(), w.server.Port}
+}
+
 // destinationItem is the real server as IPVS knows it.
 func (w *walker) destinationItem() state.Item {
 	return itemsOf(modeOf(w.server.Mode).director(w.leg), state.KindDestination)[0]
 }
 
-// accept is what a real server does that has the VIP on a device.
-func (w *walker) accept(device string) {
+// accept is what a real server does that has the VIP on a device. Rules
+// redirect may bring the packet to another port.
+func (w *walker) accept(device string, redirect []Want) {
 	w.by(w.server.Host, "accepts it: the VIP is an address of its own", w.vipOn(device))
-	if rules := itemsOf(w.redirect(redirectDevice(device)), state.KindRule); w.server.Redirect != 0 {
-		w.by(w.server.Host, fmt.Sprintf("brings it to port %d, on which it listens", w.server.Redirect), rules...)
-		w.redirected, w.destination.Port = w.destination.Port, w.server.Redirect
+	if w.server.Redirect != 0 {
+		w.by(w.server.Host, fmt.Sprintf("brings it to port %d, on which it listens", w.server.Redirect), itemsOf(redirect, state.KindRule)...)
+		w.destination.Port = w.server.Redirect
 	}
 }
 
-// redirectBack
+// redirectBack undoes it in the reply.
+func (w *walker) redirectBack(redirect []Want) {
+	if w.server.Redirect != 0 {
+		w.source.Port = w.ports()[0]
+		w.by(w.server.Host, fmt.Sprintf("puts port %d back in the place of %d", w.source.Port, w.server.Redirect), itemsOf(redirect, state.KindRule)...)
+	}
+}
+
 // deliver gives the packet to the program that listens.
 func (w *walker) deliver() {
 	if w.lost == "" {
