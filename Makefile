@@ -7,6 +7,13 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 # Packages with tests that change a kernel: they run a second time, in the lab.
 KERNEL   := ./kernel ./agent/... ./verify
+ifdef MODE
+DEMO     := modes/$(MODE)
+DEMO_VIP := 192.0.2.30
+else
+DEMO     := tutorials/dr-one-subnet
+DEMO_VIP := 192.168.91.30
+endif
 export CGO_ENABLED := 0
 
 .PHONY: help setup build demo test test-unit test-kernel lint bench fuzz agents clean
@@ -24,8 +31,8 @@ agents: ## build the agent for every other architecture, beside bin/lvsform
 	for arch in amd64 arm64 arm ppc64le riscv64 s390x; do \
 	  GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/lvsform-linux-$$arch ./cmd/lvsform || exit 1; done
 
-demo: setup build ## plan, apply, prove and undo a tutorial on a real kernel
-	$(BIN) lab examples/tutorials/dr-one-subnet/lvsform.yaml -- sh $(CURDIR)/examples/demo.sh client http://192.168.91.30/
+demo: setup build ## plan, apply, prove and undo a tutorial on a real kernel; MODE=nat|dr|tun|fullnat shows a mode
+	$(BIN) lab examples/$(DEMO)/lvsform.yaml -- sh $(CURDIR)/examples/demo.sh client http://$(DEMO_VIP)/
 
 test: setup build test-unit test-kernel ## all tests, those that need a real kernel included
 

@@ -84,7 +84,7 @@ func (f *changeFlags) carryOut(cmd *cobra.Command, s *session, p *plan.Plan) err
 	if err != nil || p.Empty() {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "Done: %d steps on %d hosts.\n", p.Summary.Steps(), p.Summary.HostsToChange)
+	_, err = fmt.Fprintf(out, "Done: %s on %s.\n", count(p.Summary.Steps(), "step"), count(p.Summary.HostsToChange, "host"))
 	return err
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lvsform/lvsform/modes"
 )
 
 func newValidate() *cobra.Command {
@@ -19,9 +21,13 @@ reported, each with its line and column.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: valid: %s, %s\n", inv.File,
+			out := cmd.OutOrStdout()
+			fmt.Fprintf(out, "%s: valid: %s, %s\n", inv.File,
 				count(len(inv.Hosts), "host"), count(len(inv.Services), "service"))
-			return err
+			for _, n := range modes.Notes(inv) {
+				fmt.Fprintf(out, "note: %s\n", n)
+			}
+			return nil
 		},
 	}
 }
