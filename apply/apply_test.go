@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -61,23 +62,62 @@ func tutorialText(t *testing.T) string {
 func newWorld(inv *inventory.Inventory, dir string) *world {
 	w := &world{inv: inv, dir: dir, kernels: map[string]*fake.Kernel{}}
 	for _, h := range inv.Hosts {
-		k := &fake.Kernel{State: state.NewHost(state.Link{Name: "lo", MTU: 65536, Up: true})}
-		for _, n := range h.NICs {
-			k.State.Put(state.Link{Name: n.Name, MTU: 1500, Up: true})
-			for _, a := range n.Addresses {
-				k.State.Put(state.Address{Link: n.Name, Prefix: a})
-			}
-			for _, setting := range []string{"arp_ignore", "arp_announce"} {
-				k.State.Put(state.Sysctl{Name: state.ConfSysctl("ipv4", n.Name, setting), Setting: "0"})
-				k.State.Put(state.Sysctl{Name: state.ConfSysctl("ipv4", "all", setting), Setting: "0"})
-			}
-		}
-		for _, s := range inv.Services {
-			k.Modules = append(k.Modules, "ip_vs", "ip_vs_"+s.Scheduler)
-		}
-		w.kernels[h.Name] = k
+		w.kernels[h.Name] = newKernel(h)
 	}
 	return w
+}
+
+// newKernel is a host as it comes: its devices with their addresses, its
+// routes, the kernel's settings, and modules it could load.
+func newKernel(h *inventory.Host) *fake.Kernel {
+	k := &fake.Kernel{State: state.NewHost(
+		state.Link{Name: "lo", MTU: 65536, Up: true}, state.Up{Link: "lo"},
+		state.Sysctl{Name: "net.ipv4.ip_forward", Setting: "0"},
+	)}
+	for _, item := range deviceSettings("all") {
+		k.State.Put(item)
+	}
+	for i, n := range h.NICs {
+		k.State.Put(state.Link{Name: n.Name, MAC: fmt.Sprintf("02:00:00:00:00:%02x", i), MTU: 1500, Up: true})
+		k.State.Put(state.Up{Link: n.Name})
+		for _, a := range n.Addresses {
+			k.State.Put(state.Address{Link: n.Name, Prefix: a})
+		}
+		for _, item := range deviceSettings(n.Name) {
+			k.State.Put(item)
+		}
+	}
+	for _, g := range h.Gateways {
+		r := state.Route{To: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: g, Link: h.NICs[0].Name, Protocol: 3}
+		if g.Is6() {
+			r.To, r.Metric = netip.PrefixFrom(netip.IPv6Unspecified(), 0), 1024
+		}
+		k.State.Put(r)
+	}
+	k.Modules = []string{"fou", "fou6", "ip6_tunnel", "ip_gre", "ipip", "sit", "ip_vs"}
+	for _, scheduler := range []string{"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"} {
+		k.Modules = append(k.Modules, "ip_vs_"+scheduler)
+	}
+	k.Appears = map[string][]state.Item{
+		"ip_vs": {state.Sysctl{Name: "net.ipv4.vs.conntrack", Setting: "0"}, state.Timeouts{TCP: 900, TCPFin: 120, UDP: 300}},
+	}
+	for module, device := range map[string]string{"ipip": "tunl0", "ip_gre": "gre0", "sit": "sit0"} {
+		k.Appears[module] = append([]state.Item{state.Link{Name: device, MTU: 1480}}, deviceSettings(device)...)
+	}
+	return k
+}
+
+// deviceSettings are those of a device that lvsform may set, at the kernel's
+// defaults.
+func deviceSettings(device string) []state.Item {
+	var out []state.Item
+	for name, setting := range map[string]string{"arp_ignore": "0", "arp_announce": "0", "rp_filter": "0", "send_redirects": "1"} {
+		out = append(out, state.Sysctl{Name: state.ConfSysctl("ipv4", device, name), Setting: setting})
+	}
+	for name, setting := range map[string]string{"accept_redirects": "1", "forwarding": "0"} {
+		out = append(out, state.Sysctl{Name: state.ConfSysctl("ipv6", device, name), Setting: setting})
+	}
+	return out
 }
 
 // connect starts an agent for every host. Close ends them.
@@ -126,13 +166,21 @@ func (w *world) destroy() error {
 		plan.Destroy(w.inv, apply.Observe(context.Background(), w.inv, hosts, apply.Options{})), hosts, apply.Options{Drain: time.Second})
 }
 
-// dump is the state of all hosts, without the modules, which stay.
+// dump is the state of all hosts, without the modules, which stay, and
+// without what has come with them and is as it came.
 func (w *world) dump() string {
 	var b strings.Builder
 	for _, h := range w.inv.Hosts {
 		b.WriteString(h.Name + ":\n")
-		for _, i := range w.kernels[h.Name].State.Items() {
-			if i.Kind() != state.KindModule {
+		k := w.kernels[h.Name]
+		came := map[state.Item]bool{}
+		for _, items := range k.Appears {
+			for _, i := range items {
+				came[i] = true
+			}
+		}
+		for _, i := range k.State.Items() {
+			if i.Kind() != state.KindModule && !came[i] {
 				b.WriteString("  " + state.Text(i) + "\n")
 			}
 		}

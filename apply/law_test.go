@@ -1,72 +1,37 @@
 package apply_test
 
 import (
-	"fmt"
 	"net/netip"
 	"os"
-	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/lvsform/lvsform/modes"
+	"github.com/lvsform/lvsform/modes/modestest"
 	"github.com/lvsform/lvsform/state"
 )
 
-// lan is a drawn segment on which DR inventories are drawn.
-type lan struct {
-	prefix, network string
-	servers         int
-}
-
-func drawLAN(t *rapid.T) lan {
-	l := lan{prefix: "192.0.2.", network: "192.0.2.0/24", servers: rapid.IntRange(1, 4).Draw(t, "servers")}
-	if rapid.Bool().Draw(t, "ipv6") {
-		l.prefix, l.network = "2001:db8::", "2001:db8::/64"
-	}
-	return l
-}
-
-// drawInventory draws a valid inventory of all the segment's hosts and up to
-// three services.
-func (l lan) drawInventory(t *rapid.T) string {
-	host := func(name, role, last string) string {
-		return fmt.Sprintf("  %s: {role: %s, nics: {eth0: {network: lan, address: '%s%s'}}}", name, role, l.prefix, last)
-	}
-	hosts := []string{host("client", "client", "7"), host("lb", "director", "3")}
-	for i := range l.servers {
-		hosts = append(hosts, host(fmt.Sprintf("web%d", i), "real-server", fmt.Sprintf("1%d", i)))
-	}
-	hosts = rapid.Permutation(hosts).Draw(t, "order of hosts")
-	var b strings.Builder
-	fmt.Fprintf(&b, "version: 1\nname: drawn\nnetworks: {lan: '%s'}\nhosts:\n%s\n", l.network, strings.Join(hosts, "\n"))
-	services := rapid.IntRange(0, 3).Draw(t, "services")
-	if services > 0 {
-		b.WriteString("services:\n")
-	}
-	for i := range services {
-		fmt.Fprintf(&b, "  - {name: s%d, vip: '%s5%d', port: %d, mode: dr, scheduler: %s, directors: [lb], real_servers: [", i, l.prefix,
-			rapid.IntRange(0, 1).Draw(t, "vip"), 80+i, rapid.SampledFrom([]string{"rr", "wrr", "sh", "mh"}).Draw(t, "scheduler"))
-		for _, n := range rapid.SliceOfNDistinct(rapid.IntRange(0, l.servers-1), 1, l.servers, rapid.ID).Draw(t, "real servers") {
-			fmt.Fprintf(&b, "{host: web%d, weight: %d}, ", n, rapid.IntRange(0, 3).Draw(t, "weight"))
-		}
-		b.WriteString("]}\n")
-	}
-	return b.String()
-}
-
-// disturb changes the live state as somebody with a shell might.
+// disturb changes the live state as somebody with a shell might: what the
+// inventory wants is partly there, and partly otherwise.
 func disturb(t *rapid.T, w *world) {
 	for _, h := range w.inv.Hosts {
 		live := w.kernels[h.Name].State
 		for _, want := range modes.Desire(w.inv, nil)[h.Name] {
+			_, there := live[state.IDOf(want.Item)]
 			switch i := want.Item.(type) {
 			case state.Sysctl:
-				i.Setting = rapid.SampledFrom([]string{"0", "1", "2"}).Draw(t, "setting")
-				live.Put(i)
-			case state.Module, state.Address, state.Service:
+				if there {
+					i.Setting = rapid.SampledFrom([]string{"0", "1", "2"}).Draw(t, "setting")
+					live.Put(i)
+				}
+			case state.Module, state.Service, state.Route, state.Rule, state.FOUPort:
 				// A service that differs would be somebody else's: a conflict.
 				if rapid.Bool().Draw(t, "there") {
+					live.Put(i)
+				}
+			case state.Address:
+				if _, ok := live[state.IDOf(state.Link{Name: i.Link})]; ok && rapid.Bool().Draw(t, "there") {
 					live.Put(i)
 				}
 			case state.Destination:
@@ -77,10 +42,34 @@ func disturb(t *rapid.T, w *world) {
 			}
 		}
 	}
+	// What comes with modules that are loaded already is there, too.
+	for _, k := range w.kernels {
+		for module, items := range k.Appears {
+			for _, i := range items {
+				if _, loaded := k.State[state.IDOf(state.Module{Name: module})]; loaded {
+					if _, there := k.State[state.IDOf(i)]; !there {
+						k.State.Put(i)
+					}
+				}
+			}
+		}
+	}
 	w.kernels["lb"].State.Put(state.Service{
 		ServiceID: state.ServiceID{Protocol: state.UDP, Address: netip.MustParseAddrPort("198.51.100.1:53")},
 		Scheduler: "wlc", PersistenceBits: 32,
 	})
+}
+
+// facts are the devices of the fakes.
+func (w *world) facts() modes.Facts {
+	out := modes.Facts{}
+	for name, k := range w.kernels {
+		out[name] = map[string]state.Link{}
+		for _, l := range state.Of[state.Link](k.State) {
+			out[name][l.Name] = l
+		}
+	}
+	return out
 }
 
 // reach applies the inventory and checks that it then holds.
@@ -88,7 +77,7 @@ func (w *world) reach(t *rapid.T) {
 	if err := w.run(w.plan()); err != nil {
 		t.Fatal(err)
 	}
-	for host, wants := range modes.Desire(w.inv, nil) {
+	for host, wants := range modes.Desire(w.inv, w.facts()) {
 		for _, want := range wants {
 			is := w.kernels[host].State.Has(want.Item)
 			for _, i := range want.MetBy {
@@ -111,8 +100,8 @@ func (w *world) reach(t *rapid.T) {
 }
 
 // Whatever is found: applying the plan gives what is desired and a second plan
-// is empty; the same again for a second inventory over the same hosts; and
-// destroy gives back what was found before the first.
+// is empty; the same again for a second inventory over the same hosts, in
+// whatever modes; and destroy gives back what was found before the first.
 func TestLawOfTheCircle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "lvsform-law-")
@@ -120,12 +109,9 @@ func TestLawOfTheCircle(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-		segment := drawLAN(t)
-		first, second := parse(t, segment.drawInventory(t)), parse(t, segment.drawInventory(t))
+		first := parse(t, modestest.Inventory().Draw(t, "first"))
+		second := parse(t, modestest.Inventory().Draw(t, "second"))
 		w := newWorld(first, dir)
-		for _, k := range w.kernels {
-			k.Modules = []string{"ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh", "ip_vs_mh"}
-		}
 		disturb(t, w)
 		found := w.dump()
 

@@ -60,8 +60,8 @@ func arpRules(l leg, n *inventory.NIC) []Want {
 		}
 	}
 	return []Want{
-		rule("INPUT", fmt.Sprintf("-j DROP -d %s", l.VIP), "answers ARP for the VIP otherwise"),
-		rule("OUTPUT", fmt.Sprintf("-j mangle -s %s --mangle-ip-s %s", l.VIP, own), "asks for its neighbours in the VIP's name otherwise"),
+		rule("INPUT", fmt.Sprintf("-i %s -d %s --opcode 1 -j DROP", n.Name, l.VIP), "answers ARP for the VIP otherwise"),
+		rule("OUTPUT", fmt.Sprintf("-o %s -s %s -j mangle --mangle-ip-s %s", n.Name, l.VIP, own), "asks for its neighbours in the VIP's name otherwise"),
 	}
 }
 

@@ -10,7 +10,6 @@ package modes
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/state"
@@ -115,9 +114,10 @@ func Desire(inv *inventory.Inventory, facts Facts) Desired {
 }
 
 func desire(inv *inventory.Inventory, facts Facts) (Desired, inventory.Problems) {
-	d := &draft{inv: inv, wants: Desired{}, from: map[string]map[state.ID]string{}}
+	d := &draft{inv: inv, wants: Desired{}, seen: map[string]map[state.ID]first{}}
 	for _, h := range inv.Hosts {
 		d.wants[h.Name] = nil
+		d.seen[h.Name] = map[state.ID]first{}
 		d.add(h, h.Path, nicAddresses(h))
 		d.add(h, h.Path, gateway(inv, h))
 		d.add(h, h.Path, ipvsSettings(h))
@@ -151,27 +151,30 @@ func desire(inv *inventory.Inventory, facts Facts) (Desired, inventory.Problems)
 type draft struct {
 	inv       *inventory.Inventory
 	wants     Desired
-	from      map[string]map[state.ID]string // YAML path of the first to want it
+	seen      map[string]map[state.ID]first // by host
 	conflicts inventory.Problems
+}
+
+// first is the first to want an item.
+type first struct {
+	item state.Item
+	path string // YAML path
 }
 
 // add merges wants into a host's. Of several for one item the first stays; two
 // that want different values of one thing are a conflict.
 func (d *draft) add(h *inventory.Host, path string, wants []Want) {
+	seen := d.seen[h.Name]
 	for _, w := range wants {
 		id := state.IDOf(w.Item)
-		i := slices.IndexFunc(d.wants[h.Name], func(x Want) bool { return state.IDOf(x.Item) == id })
+		before, there := seen[id]
 		switch {
-		case i < 0:
+		case !there:
+			seen[id] = first{w.Item, path}
 			d.wants[h.Name] = append(d.wants[h.Name], w)
-			if d.from[h.Name] == nil {
-				d.from[h.Name] = map[state.ID]string{}
-			}
-			d.from[h.Name][id] = path
-		case d.wants[h.Name][i].Item != w.Item:
+		case before.item != w.Item:
 			d.conflicts = append(d.conflicts, d.inv.Problem(path,
-				fmt.Sprintf("wants %s on %s, and %s wants %s there", state.Text(w.Item), h.Name,
-					d.from[h.Name][id], state.Text(d.wants[h.Name][i].Item)),
+				fmt.Sprintf("wants %s on %s, and %s wants %s there", state.Text(w.Item), h.Name, before.path, state.Text(before.item)),
 				"make the two agree, or use different hosts"))
 		}
 	}
