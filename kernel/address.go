@@ -13,38 +13,44 @@ import (
 	"github.com/lvsform/lvsform/state"
 )
 
-func (k *Kernel) observeAddresses(host state.Host) error {
-	links, err := dump(k.route.LinkList)
-	if err != nil {
-		return err
-	}
-	names := map[int]string{}
-	for _, l := range links {
-		names[l.Attrs().Index] = l.Attrs().Name
-	}
+func (k *Kernel) observeAddresses(host state.Host, names map[int]string) error {
 	addrs, err := dump(func() ([]netlink.Addr, error) { return k.route.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return err
 	}
 	for _, a := range addrs {
-		ip, ok := netip.AddrFromSlice(a.IP)
 		name, known := names[a.LinkIndex]
+		item, ok := addressItem(a, name)
 		if !ok || !known {
 			continue // a device that came between the two listings
 		}
-		ones, _ := a.Mask.Size()
-		ip = ip.Unmap()
-		if ip.Is6() && ip.IsLinkLocalUnicast() {
+		if ip := item.Prefix.Addr(); ip.Is6() && ip.IsLinkLocalUnicast() && !item.Peer.IsValid() {
 			continue // the kernel's own, one for every device that goes up
 		}
-		host.Put(state.Address{
-			Link:   name,
-			Prefix: netip.PrefixFrom(ip, ones),
-			// IFA_F_DEPRECATED is also what a router's expired address has.
-			Deprecated: ip.Is6() && a.Flags&unix.IFA_F_DEPRECATED != 0,
-		})
+		host.Put(item)
 	}
 	return nil
+}
+
+func addressItem(a netlink.Addr, link string) (state.Address, bool) {
+	ip, ok := netip.AddrFromSlice(a.IP)
+	if !ok {
+		return state.Address{}, false
+	}
+	ip = ip.Unmap()
+	ones, _ := a.Mask.Size()
+	out := state.Address{
+		Link: link,
+		// IFA_F_DEPRECATED is also what a router's expired address has.
+		Deprecated: ip.Is6() && a.Flags&unix.IFA_F_DEPRECATED != 0,
+	}
+	// The library names a peer also where it is the address itself.
+	if a.Peer != nil && !a.Peer.IP.Equal(a.IP) {
+		out.Peer = routeAddr(a.Peer.IP)
+		ones, _ = a.Peer.Mask.Size()
+	}
+	out.Prefix = netip.PrefixFrom(ip, ones)
+	return out, true
 }
 
 func (k *Kernel) doAddress(c state.Change) error {
@@ -65,7 +71,7 @@ func (k *Kernel) doAddress(c state.Change) error {
 		return k.announce(link, item.Prefix.Addr())
 	case state.Modify:
 		// Replacing would add a missing address; that must be an error.
-		if err := k.mustHave(link, item.Prefix); err != nil {
+		if err := k.mustHave(link, item); err != nil {
 			return err
 		}
 		return k.route.AddrReplace(link, addr)
@@ -74,16 +80,14 @@ func (k *Kernel) doAddress(c state.Change) error {
 	}
 }
 
-func (k *Kernel) mustHave(link netlink.Link, p netip.Prefix) error {
+func (k *Kernel) mustHave(link netlink.Link, item state.Address) error {
 	addrs, err := dump(func() ([]netlink.Addr, error) { return k.route.AddrList(link, netlink.FAMILY_ALL) })
 	if err != nil {
 		return err
 	}
 	for _, a := range addrs {
-		if ip, ok := netip.AddrFromSlice(a.IP); ok && ip.Unmap() == p.Addr() {
-			if ones, _ := a.Mask.Size(); ones == p.Bits() {
-				return nil
-			}
+		if is, ok := addressItem(a, item.Link); ok && is.Key() == item.Key() {
+			return nil
 		}
 	}
 	return unix.EADDRNOTAVAIL
@@ -95,6 +99,9 @@ func netlinkAddr(a state.Address) *netlink.Addr {
 		IP:   ip.AsSlice(),
 		Mask: net.CIDRMask(a.Prefix.Bits(), ip.BitLen()),
 	}}
+	if a.Peer.IsValid() {
+		out.Peer = &net.IPNet{IP: a.Peer.AsSlice(), Mask: out.Mask}
+	}
 	if ip.Is6() {
 		// Duplicate address detection would keep the VIP unusable for a
 		// second, and would find the real servers' copies of it.

@@ -1,31 +1,52 @@
 package kernel
 
 import (
+	"errors"
+	"io/fs"
 	"net/netip"
+	"slices"
 
 	"github.com/cloudflare/ipvs"
 
 	"github.com/lvsform/lvsform/state"
 )
 
-var forwards = []struct {
-	item   state.Forward
-	kernel ipvs.ForwardType
-}{
-	{state.ForwardNAT, ipvs.Masquerade},
-	{state.ForwardLocal, ipvs.Local},
-	{state.ForwardTUN, ipvs.Tunnel},
-	{state.ForwardDR, ipvs.DirectRoute},
-	{state.ForwardBypass, ipvs.Bypass},
+// forwards are the forwarding methods, at the place of the kernel's number.
+func forwards() []state.Forward {
+	return []state.Forward{
+		ipvs.Masquerade:  state.ForwardNAT,
+		ipvs.Local:       state.ForwardLocal,
+		ipvs.Tunnel:      state.ForwardTUN,
+		ipvs.DirectRoute: state.ForwardDR,
+		ipvs.Bypass:      state.ForwardBypass,
+	}
 }
 
-var tunnelTypes = []struct {
-	item   string
-	kernel ipvs.TunnelType
-}{
-	{"", ipvs.IPIP},
-	{"gue", ipvs.GUE},
-	{"gre", ipvs.GRE},
+// tunnelTypes are the encapsulations, at the place of the kernel's number.
+func tunnelTypes() []string {
+	return []string{ipvs.IPIP: "", ipvs.GUE: "gue", ipvs.GRE: "gre"}
+}
+
+// observeDestinations reads the destinations of one service.
+func (k *Kernel) observeDestinations(host state.Host, service state.ServiceID) error {
+	client, err := k.ipvsClient()
+	if err != nil {
+		return err
+	}
+	dests, err := orNone(client.Destinations(kernelServiceID(service)))
+	for _, d := range dests {
+		host.Put(destinationItem(service, d.Destination))
+	}
+	return err
+}
+
+// orNone turns the library's "does not exist", which is how it reports an
+// empty table, into an empty list.
+func orNone[T any](list []T, err error) ([]T, error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return list, err
 }
 
 func destinationItem(service state.ServiceID, d ipvs.Destination) state.Destination {
@@ -36,18 +57,14 @@ func destinationItem(service state.ServiceID, d ipvs.Destination) state.Destinat
 		UpperThreshold: d.UpperThreshold,
 		LowerThreshold: d.LowerThreshold,
 	}
-	for _, f := range forwards {
-		if f.kernel == d.FwdMethod {
-			out.Forward = f.item
-		}
+	if list := forwards(); int(d.FwdMethod) < len(list) {
+		out.Forward = list[d.FwdMethod]
 	}
 	if out.Forward != state.ForwardTUN {
 		return out // the kernel keeps tunnel fields of other methods too; they mean nothing
 	}
-	for _, t := range tunnelTypes {
-		if t.kernel == d.TunnelType {
-			out.Tunnel.Type = t.item
-		}
+	if list := tunnelTypes(); int(d.TunnelType) < len(list) {
+		out.Tunnel.Type = list[d.TunnelType]
 	}
 	out.Tunnel.Port = d.TunnelPort
 	out.Tunnel.Checksum = d.TunnelFlags&ipvs.TunnelEncapChecksum != 0
@@ -67,16 +84,8 @@ func kernelDestination(i state.Destination) ipvs.Destination {
 	if d.Address.Is6() {
 		d.Family = ipvs.INET6
 	}
-	for _, f := range forwards {
-		if f.item == i.Forward {
-			d.FwdMethod = f.kernel
-		}
-	}
-	for _, t := range tunnelTypes {
-		if t.item == i.Tunnel.Type {
-			d.TunnelType = t.kernel
-		}
-	}
+	d.FwdMethod = ipvs.ForwardType(slices.Index(forwards(), i.Forward))
+	d.TunnelType = ipvs.TunnelType(slices.Index(tunnelTypes(), i.Tunnel.Type))
 	d.TunnelPort = i.Tunnel.Port
 	if i.Tunnel.Checksum {
 		d.TunnelFlags |= ipvs.TunnelEncapChecksum

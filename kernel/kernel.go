@@ -10,8 +10,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/cloudflare/ipvs"
+	"github.com/mdlayher/genetlink"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -21,7 +23,10 @@ import (
 // Kernel is this host's kernel. It is not safe for concurrent use.
 type Kernel struct {
 	route *netlink.Handle
-	ipvs  ipvs.Client // dialled when first needed: dialling loads the module
+	// Opened when first needed.
+	ipvs     ipvs.Client // asking for its family loads the module
+	generic  *genetlink.Conn
+	families map[string]uint16 // of generic netlink, by name
 }
 
 // Open prepares for talking to the kernel. It needs no privilege; nearly
@@ -39,12 +44,17 @@ func Open() (*Kernel, error) {
 // Close lets go of the kernel's sockets.
 func (k *Kernel) Close() {
 	k.route.Close()
+	if c, ok := k.ipvs.(io.Closer); ok {
+		_ = c.Close()
+	}
+	if k.generic != nil {
+		_ = k.generic.Close()
+	}
 }
 
-// Observe reads the live state: all devices, addresses, virtual services and
-// destinations, and the modules and settings that are asked for. What is asked
-// for and cannot be had is returned as missing. It changes nothing and loads
-// no module.
+// Observe reads the live state: the modules and settings that are asked for,
+// and everything of all other kinds. What is asked for and cannot be had is
+// returned as missing. It changes nothing and loads no module.
 func (k *Kernel) Observe(ctx context.Context, asked []state.ID) (state.Host, []state.Missing, error) {
 	host := state.Host{}
 	var missing []state.Missing
@@ -70,18 +80,28 @@ func (k *Kernel) Observe(ctx context.Context, asked []state.ID) (state.Host, []s
 			host.Put(item)
 		}
 	}
+	links, err := dump(k.route.LinkList)
+	if err != nil {
+		return nil, nil, fmt.Errorf("observe links: %w", err)
+	}
+	observeLinks(host, links)
+	observeTunnels(host, links)
+	names := linkNames(links)
 	for _, whole := range []struct {
 		what    string
-		observe func(state.Host) error
+		observe func(context.Context, state.Host) error
 	}{
-		{"links", k.observeLinks},
-		{"addresses", k.observeAddresses},
-		{"virtual services", k.observeServices},
+		{"fou ports", k.observeFOUPorts},
+		{"addresses", func(_ context.Context, h state.Host) error { return k.observeAddresses(h, names) }},
+		{"routes", func(_ context.Context, h state.Host) error { return k.observeRoutes(h, names) }},
+		{"neighbours", func(_ context.Context, h state.Host) error { return k.observeNeighbours(h, names) }},
+		{"firewall rules", observeRules},
+		{"IPVS", k.observeIPVS},
 	} {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
-		if err := whole.observe(host); err != nil {
+		if err := whole.observe(ctx, host); err != nil {
 			return nil, nil, fmt.Errorf("observe %s: %w", whole.what, err)
 		}
 	}
@@ -95,20 +115,39 @@ var errUnsupported = errors.New("lvsform does not make this change")
 // removal and must not be there for an addition; the error unwraps to the
 // kernel's errno where there is one.
 func (k *Kernel) Do(ctx context.Context, c state.Change) error {
+	if c.After != nil {
+		if err := Check(c.After); err != nil {
+			return fmt.Errorf("%s: %w", c, err)
+		}
+	}
 	var err error
 	switch c.ID().Kind {
 	case state.KindModule:
 		err = doModule(ctx, c)
 	case state.KindSysctl:
 		err = doSysctl(c)
+	case state.KindFOUPort:
+		err = k.doFOUPort(c)
+	case state.KindTunnel:
+		err = k.doTunnel(c)
 	case state.KindUp:
 		err = k.doUp(c)
 	case state.KindAddress:
 		err = k.doAddress(c)
+	case state.KindRoute:
+		err = k.doRoute(c)
+	case state.KindNeighbour:
+		err = k.doNeighbour(c)
+	case state.KindRule:
+		err = doRule(ctx, c)
+	case state.KindTimeouts:
+		err = k.doTimeouts(c)
 	case state.KindService:
 		err = k.doService(c)
 	case state.KindDestination:
 		err = k.doDestination(c)
+	case state.KindSyncDaemon:
+		err = k.doSyncDaemon(c)
 	default:
 		err = errUnsupported
 	}

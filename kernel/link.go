@@ -28,8 +28,7 @@ func dump[T any](list func() ([]T, error)) ([]T, error) {
 	return out, err
 }
 
-func (k *Kernel) observeLinks(host state.Host) error {
-	links, err := dump(k.route.LinkList)
+func observeLinks(host state.Host, links []netlink.Link) {
 	for _, l := range links {
 		a := l.Attrs()
 		host.Put(state.Link{
@@ -42,7 +41,16 @@ func (k *Kernel) observeLinks(host state.Host) error {
 			host.Put(state.Up{Link: a.Name})
 		}
 	}
-	return err
+}
+
+// linkNames tells a device's name by its index, which is how everything else
+// in rtnetlink refers to it.
+func linkNames(links []netlink.Link) map[int]string {
+	names := make(map[int]string, len(links))
+	for _, l := range links {
+		names[l.Attrs().Index] = l.Attrs().Name
+	}
+	return names
 }
 
 // linkMAC leaves out the addresses of devices that have none: the loopback's

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -24,17 +23,16 @@ func observeModule(name string) (item state.Item, why string, err error) {
 	if err := checkModuleName(name); err != nil {
 		return nil, "", err
 	}
-	// Built-in modules appear here only if they have parameters, hence the
-	// second look at modules.builtin.
-	if _, err := os.Stat(filepath.Join("/sys/module", name)); err == nil {
+	there, err := moduleLoaded(name)
+	if err != nil {
+		return nil, "", err
+	}
+	if there {
 		return state.Module{Name: name}, "", nil
 	}
 	dir, err := moduleDir()
 	if err != nil {
 		return nil, "", err
-	}
-	if found, err := listsModule(filepath.Join(dir, "modules.builtin"), name); err == nil && found {
-		return state.Module{Name: name}, "", nil
 	}
 	found, err := listsModule(filepath.Join(dir, "modules.dep"), name)
 	switch {
@@ -44,6 +42,21 @@ func observeModule(name string) (item state.Item, why string, err error) {
 		return nil, "not loaded, and not among the modules in " + dir, nil
 	}
 	return nil, "", nil
+}
+
+// moduleLoaded reports whether a module is loaded or built in.
+func moduleLoaded(name string) (bool, error) {
+	// Built-in modules appear here only if they have parameters, hence the
+	// second look at modules.builtin.
+	if _, err := os.Stat(filepath.Join("/sys/module", name)); err == nil {
+		return true, nil
+	}
+	dir, err := moduleDir()
+	if err != nil {
+		return false, err
+	}
+	found, err := listsModule(filepath.Join(dir, "modules.builtin"), name)
+	return err == nil && found, nil // a kernel without such a list has nothing built in that matters
 }
 
 func moduleDir() (string, error) {
@@ -94,19 +107,10 @@ func doModule(ctx context.Context, c state.Change) error {
 	if err := checkModuleName(m.Name); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, modprobeLimit)
-	defer cancel()
-	path, err := exec.LookPath("modprobe")
+	path, err := toolPath("modprobe")
 	if err != nil {
-		// A non-login shell's PATH may lack the sbin folders.
-		path = "/sbin/modprobe"
-	}
-	out, err := exec.CommandContext(ctx, path, "--", m.Name).CombinedOutput()
-	if err != nil {
-		if text := strings.TrimSpace(string(out)); text != "" {
-			return fmt.Errorf("%w: %s", err, text)
-		}
 		return err
 	}
-	return nil
+	_, err = runTool(ctx, modprobeLimit, path, "--", m.Name)
+	return err
 }

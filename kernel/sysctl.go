@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/lvsform/lvsform/state"
@@ -36,12 +37,34 @@ func observeSysctl(name string) (item state.Item, why string, err error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(name, ipvsSettings) && !ipvsLoaded():
 		return nil, "", nil
+	case errors.Is(err, fs.ErrNotExist) && comesWithDevice(name):
+		return nil, "", nil
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, "this kernel has no such setting, or the device is not there", nil
+		return nil, "this kernel has no such setting", nil
 	case err != nil:
 		return nil, "", err
 	}
 	return state.Sysctl{Name: name, Setting: normaliseSysctl(string(text))}, "", nil
+}
+
+// comesWithDevice reports whether a setting is one that devices have, of a
+// device that is not there: a tunnel that is yet to be made or, as tunl0, comes
+// with a module. Every device begins with a copy of the settings of "default".
+func comesWithDevice(name string) bool {
+	file, err := sysctlFile(name)
+	if err != nil {
+		return false
+	}
+	dir, setting := filepath.Split(file)
+	conf := filepath.Dir(filepath.Clean(dir))
+	if filepath.Base(conf) != "conf" && filepath.Base(conf) != "neigh" {
+		return false
+	}
+	if _, err := os.Stat(dir); err == nil {
+		return false
+	}
+	_, err = os.Stat(filepath.Join(conf, "default", setting))
+	return err == nil
 }
 
 func normaliseSysctl(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -19,6 +17,9 @@ type Kernel struct {
 	State state.Host
 	// Modules that can be loaded, as a kernel's folder of modules would hold.
 	Modules []string
+	// Appears is what comes with a module when it is loaded: ipip brings the
+	// device tunl0 and its settings, ip_vs its own and the timeouts.
+	Appears map[string][]state.Item
 	// BeforeDo, where set, is called ahead of every change; an error from it
 	// is the change's.
 	BeforeDo func(state.Change) error
@@ -43,11 +44,41 @@ func (k *Kernel) Observe(_ context.Context, asked []state.ID) (state.Host, []sta
 			host.Put(item)
 		case id.Kind == state.KindModule && !slices.Contains(k.Modules, id.Key):
 			missing = append(missing, state.Missing{ID: id, Why: "not loaded, and not among the modules"})
-		case id.Kind == state.KindSysctl:
+		case id.Kind == state.KindSysctl && !k.mayCome(id.Key):
 			missing = append(missing, state.Missing{ID: id, Why: "this kernel has no such setting"})
 		}
 	}
 	return host, missing, nil
+}
+
+// mayCome reports whether a setting that is not there is that of a device that
+// is not there, or of a module.
+func (k *Kernel) mayCome(name string) bool {
+	if device, ok := settingOf(name); ok {
+		return !k.hasLink(device)
+	}
+	for _, items := range k.Appears {
+		if slices.ContainsFunc(items, func(i state.Item) bool { return state.IDOf(i) == sysctlID(name) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func sysctlID(name string) state.ID { return state.ID{Kind: state.KindSysctl, Key: name} }
+
+// settingOf names the device that a setting is one of.
+func settingOf(name string) (device string, ok bool) {
+	parts := strings.Split(name, ".")
+	if len(parts) != 5 || parts[2] != "conf" {
+		return "", false
+	}
+	return strings.ReplaceAll(parts[3], "/", "."), true
+}
+
+func (k *Kernel) hasLink(name string) bool {
+	_, ok := k.State[state.IDOf(state.Link{Name: name})]
+	return ok
 }
 
 // Do answers as kernel.Kernel does.
@@ -57,109 +88,20 @@ func (k *Kernel) Do(_ context.Context, c state.Change) error {
 			return err
 		}
 	}
-	if err := k.check(c); err != nil {
+	if err := k.refuse(c); err != nil {
 		return fmt.Errorf("%s: %w", c, err)
-	}
-	if c.ID().Kind == state.KindUp {
-		k.setUp(c.ID().Key, c.Op() != state.Remove)
-	}
-	if c.Op() == state.Remove {
-		delete(k.State, c.ID())
-		if s, ok := c.Before.(state.Service); ok {
-			k.dropDestinations(s.ServiceID)
-		}
-		return nil
 	}
 	if k.State == nil {
 		k.State = state.Host{}
 	}
-	k.State.Put(c.After)
-	return nil
-}
-
-// check refuses what a kernel refuses.
-func (k *Kernel) check(c state.Change) error {
 	_, there := k.State[c.ID()]
-	switch id := c.ID(); id.Kind {
-	case state.KindModule:
-		if c.Op() != state.Add {
-			return unix.EOPNOTSUPP
-		}
-		if !there && !slices.Contains(k.Modules, id.Key) {
-			return unix.ENOENT
-		}
-		return nil // loading twice is no error
-	case state.KindSysctl:
-		if c.Op() == state.Remove {
-			return unix.EOPNOTSUPP
-		}
-		if !there {
-			return unix.ENOENT
-		}
-		return nil // written, whatever was there
-	case state.KindUp:
-		if _, ok := k.State[state.IDOf(state.Link{Name: id.Key})]; !ok {
-			return unix.ENODEV
-		}
-		return nil // up twice is no error
-	case state.KindAddress:
-		return k.checkAddress(c, there)
-	case state.KindService:
-		return checkPresence(c, there, unix.ESRCH)
-	case state.KindDestination:
-		return k.checkDestination(c, there)
-	default:
-		return unix.EOPNOTSUPP
-	}
-}
-
-func (k *Kernel) checkAddress(c state.Change, there bool) error {
-	a, _ := c.After.(state.Address)
 	if c.Op() == state.Remove {
-		a, _ = c.Before.(state.Address)
+		delete(k.State, c.ID())
+	} else {
+		k.State.Put(c.After)
 	}
-	if _, ok := k.State[state.IDOf(state.Link{Name: a.Link})]; !ok {
-		return unix.ENODEV
-	}
-	return checkPresence(c, there, unix.EADDRNOTAVAIL)
-}
-
-func (k *Kernel) checkDestination(c state.Change, there bool) error {
-	d, _ := c.After.(state.Destination)
-	if c.Op() == state.Remove {
-		d, _ = c.Before.(state.Destination)
-	}
-	if _, ok := k.State[state.IDOf(state.Service{ServiceID: d.Service})]; !ok {
-		return unix.ESRCH
-	}
-	return checkPresence(c, there, unix.ENOENT)
-}
-
-func checkPresence(c state.Change, there bool, absent error) error {
-	switch {
-	case c.Op() == state.Add && there:
-		return unix.EEXIST
-	case c.Op() != state.Add && !there:
-		return absent
-	default:
-		return nil
-	}
-}
-
-// setUp makes the fact of a device follow its Up.
-func (k *Kernel) setUp(name string, up bool) {
-	l := k.State[state.IDOf(state.Link{Name: name})].(state.Link)
-	l.Up = up
-	k.State.Put(l)
-}
-
-// dropDestinations does what the kernel does when a service goes.
-func (k *Kernel) dropDestinations(service state.ServiceID) {
-	for id, i := range k.State {
-		if d, ok := i.(state.Destination); ok && d.Service == service {
-			delete(k.State, id)
-		}
-	}
+	k.follow(c, there)
+	return nil
 }
 
 // ActiveConnections answers as kernel.Kernel does; nobody connects to a fake.

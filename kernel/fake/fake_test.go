@@ -1,7 +1,10 @@
 package fake_test
 
 import (
+	"context"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/lvsform/lvsform/kernel/fake"
 	"github.com/lvsform/lvsform/kernel/kerneltest"
@@ -18,7 +21,45 @@ func TestConformance(t *testing.T) {
 			state.Sysctl{Name: "net.ipv4.ip_forward", Setting: "0"},
 			state.Sysctl{Name: state.ConfSysctl("ipv4", kerneltest.Device, "arp_ignore"), Setting: "0"},
 		),
-		Modules: []string{kerneltest.Module},
+		Modules: []string{kerneltest.Module, "ipip", "ip_gre", "sit", "ip6_tunnel", "ip6_gre", "fou"},
+		Appears: map[string][]state.Item{
+			kerneltest.Module: {state.Timeouts{TCP: 900, TCPFin: 120, UDP: 300}},
+			"ipip": {
+				state.Link{Name: "tunl0", MTU: 1480},
+				state.Sysctl{Name: state.ConfSysctl("ipv4", "tunl0", "rp_filter"), Setting: "0"},
+			},
+			"ip_gre":     {state.Link{Name: "gre0", MTU: 1476}, state.Link{Name: "gretap0", MTU: 1462}, state.Link{Name: "erspan0", MTU: 1450}},
+			"sit":        {state.Link{Name: "sit0", MTU: 1480}},
+			"ip6_tunnel": {state.Link{Name: "ip6tnl0", MTU: 1452}},
+			"ip6_gre":    {state.Link{Name: "ip6gre0", MTU: 1448}},
+		},
 	}
 	kerneltest.Run(t, k)
+}
+
+// A tunnel begins with the settings of "default" and takes all it has along.
+func TestTunnelsOwn(t *testing.T) {
+	fallback := state.Sysctl{Name: state.ConfSysctl("ipv4", "default", "rp_filter"), Setting: "1"}
+	k := &fake.Kernel{State: state.NewHost(fallback)}
+	tunnel := state.TunnelLink{Name: "tun1.5", Type: state.TunnelGRE}
+	own := state.Sysctl{Name: state.ConfSysctl("ipv4", "tun1.5", "rp_filter"), Setting: "1"}
+	if _, missing, _ := k.Observe(context.Background(), []state.ID{state.IDOf(own)}); len(missing) != 0 {
+		t.Errorf("missing before the tunnel is there: %v", missing)
+	}
+	for _, c := range []state.Change{{After: tunnel}, {After: state.Up{Link: tunnel.Name}}} {
+		if err := k.Do(context.Background(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same := cmp.Comparer(func(a, b state.Item) bool { return a == b })
+	want := state.NewHost(fallback, tunnel, state.Link{Name: tunnel.Name, MTU: 1476, Up: true}, state.Up{Link: tunnel.Name}, own)
+	if diff := cmp.Diff(want, k.State, same); diff != "" {
+		t.Error(diff)
+	}
+	if err := k.Do(context.Background(), state.Change{Before: tunnel}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(state.NewHost(fallback), k.State, same); diff != "" {
+		t.Error(diff)
+	}
 }

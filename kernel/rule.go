@@ -1,0 +1,326 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lvsform/lvsform/state"
+)
+
+// toolLimit bounds one run of a firewall tool; a second less is what it waits
+// for the lock that firewall tools share.
+const (
+	toolLimit = 10 * time.Second
+	lockLimit = "9"
+)
+
+// chainPrefix begins the names of lvsform's chains, one per built-in chain.
+// With the longest of those it stays within the kernel's 28 letters.
+const chainPrefix = "LVSFORM-"
+
+// xtables is one family's firewall tools. There are two sets of them that do
+// not see each other's rules: "legacy" ones, and "nft" ones that write into
+// nftables. The plain name (iptables) is either, as the host has chosen.
+type xtables struct {
+	family string // state.RuleIPv4 ...
+	tool   string // iptables ...
+	legacy legacyTables
+	nft    uint8 // the family's number in nftables
+}
+
+func allXtables() []xtables {
+	return []xtables{
+		{state.RuleIPv4, "iptables",
+			legacyTables{"/proc/net/ip_tables_names", unix.AF_INET, unix.IPPROTO_IP, 64, 5}, unix.NFPROTO_IPV4},
+		{state.RuleIPv6, "ip6tables",
+			legacyTables{"/proc/net/ip6_tables_names", unix.AF_INET6, unix.IPPROTO_IPV6, 64, 5}, unix.NFPROTO_IPV6},
+		{state.RuleARP, "arptables",
+			legacyTables{"/proc/net/arp_tables_names", unix.AF_INET, unix.IPPROTO_IP, 96, 3}, unix.NFPROTO_ARP},
+	}
+}
+
+// mayHold reports whether lvsform may have chains in the legacy tables.
+func (x xtables) mayHold() bool {
+	return slices.ContainsFunc(x.legacy.inUse(), func(table string) bool { return x.legacy.mayHold(table, chainPrefix) })
+}
+
+// variants are the names of the tools to use, best first. lvsform goes where
+// rules already are: to a chain of its own in nftables, else to the legacy
+// tables if there are any, else to where the host's plain tool leads.
+func (x xtables) variants(nft bool) (names []string) {
+	switch {
+	case nft:
+		names = []string{x.tool + "-nft", x.tool}
+	case len(x.legacy.inUse()) != 0:
+		names = []string{x.tool + "-legacy", x.tool}
+	default:
+		names = []string{x.tool}
+	}
+	return names
+}
+
+// observeRules reads the rules of lvsform's chains. A host that has none pays
+// for it with a few file reads, and with a look at nftables' chains and at the
+// legacy tables where those are in use. No program runs.
+func observeRules(ctx context.Context, host state.Host) error {
+	inNFT, err := nftChains(chainPrefix)
+	if err != nil {
+		return err
+	}
+	for _, x := range allXtables() {
+		nft := inNFT[x.nft]
+		if !nft && !x.mayHold() {
+			continue
+		}
+		chains, err := x.list(ctx, nft)
+		if errors.Is(err, errNoTool) && !nft {
+			continue // the kernel did not say, and lvsform uses the tool
+		}
+		if err != nil {
+			return err
+		}
+		for _, c := range chains {
+			if !c.jumped {
+				continue // a packet never comes to it
+			}
+			for _, spec := range c.specs {
+				host.Put(state.Rule{Family: x.family, Table: c.table, Chain: c.builtin, Spec: spec})
+			}
+		}
+	}
+	return nil
+}
+
+// chain is one of lvsform's chains as it is.
+type chain struct {
+	table, builtin string
+	there, jumped  bool
+	specs          []string
+}
+
+// list reads lvsform's chains of all tables of a family.
+func (x xtables) list(ctx context.Context, nft bool) ([]chain, error) {
+	names, args := x.variants(nft), []string{"-t", "filter", "-L", "-n"}
+	if x.family != state.RuleARP {
+		for i := range names {
+			names[i] += "-save"
+		}
+		args = nil
+	}
+	path, err := toolPath(names...)
+	if err != nil {
+		return nil, err
+	}
+	text, err := runTool(ctx, toolLimit, path, args...)
+	if err != nil {
+		return nil, err
+	}
+	if x.family == state.RuleARP {
+		text = arpSave(text)
+	}
+	return parseSave(x.family, text), nil
+}
+
+// arpSave makes iptables-save's form of arptables -L. arptables' own save is a
+// script in Perl: slow, and not everywhere.
+func arpSave(list string) string {
+	out, name := "*filter\n", ""
+	for line := range strings.Lines(list) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0:
+		case words[0] == "Chain" && len(words) > 1:
+			name = words[1]
+			out += ":" + name + "\n"
+		case name != "":
+			out += "-A " + name + " " + line
+		}
+	}
+	return out
+}
+
+// parseSave finds lvsform's chains in what iptables-save prints: "*nat" begins
+// a table, ":NAME" declares a chain, "-A NAME ..." is a rule.
+func parseSave(family, text string) []chain {
+	var (
+		out   []*chain
+		table string
+	)
+	get := func(builtin string) *chain {
+		for _, c := range out {
+			if c.table == table && c.builtin == builtin {
+				return c
+			}
+		}
+		out = append(out, &chain{table: table, builtin: builtin})
+		return out[len(out)-1]
+	}
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0:
+		case strings.HasPrefix(words[0], "*"):
+			table = words[0][1:]
+		case strings.HasPrefix(words[0], ":"+chainPrefix):
+			get(words[0][len(":"+chainPrefix):]).there = true
+		case words[0] != "-A" || len(words) < 3:
+		case strings.HasPrefix(words[1], chainPrefix):
+			c := get(words[1][len(chainPrefix):])
+			c.specs = append(c.specs, canonicalSpec(family, words[2:]))
+		case slices.Equal(words[2:], []string{"-j", chainPrefix + words[1]}):
+			get(words[1]).jumped = true
+		}
+	}
+	chains := make([]chain, len(out))
+	for i, c := range out {
+		chains[i] = *c
+	}
+	return chains
+}
+
+// canonicalSpec makes one form of a rule of what the variants of a tool print.
+// iptables' agree. arptables' do not: the legacy one writes the target first,
+// the nft one writes defaults out. The form of both is iptables': matches,
+// then -j and the target's options.
+func canonicalSpec(family string, words []string) string {
+	if family != state.RuleARP {
+		return strings.Join(words, " ")
+	}
+	var matches, target []string
+	for i := 0; i < len(words); i++ {
+		n := 2 // an option and its argument
+		if words[i] == "!" {
+			n = 3
+		}
+		option := words[i:min(i+n, len(words))]
+		i += n - 1
+		switch text := strings.Join(option, " "); {
+		case text == "--h-length 6" || text == "--h-type 1" || text == "-i *" || text == "-o *":
+		case option[0] == "-j":
+			target = append(option, target...)
+		case strings.HasPrefix(option[0], "--mangle-"):
+			target = append(target, option...)
+		default:
+			matches = append(matches, option...)
+		}
+	}
+	return strings.Join(append(matches, target...), " ")
+}
+
+func doRule(ctx context.Context, c state.Change) error {
+	var r state.Rule
+	switch c.Op() {
+	case state.Add:
+		r = c.After.(state.Rule)
+	case state.Remove:
+		r = c.Before.(state.Rule)
+	default:
+		return errUnsupported // a rule's key says it all
+	}
+	if err := checkRule(r); err != nil {
+		return err // also of one to remove: it goes to a program
+	}
+	spec := strings.Fields(r.Spec)
+	inNFT, err := nftChains(chainPrefix)
+	if err != nil {
+		return err
+	}
+	x := allXtables()[slices.IndexFunc(allXtables(), func(x xtables) bool { return x.family == r.Family })]
+	return x.do(ctx, c.Op(), r, spec, inNFT[x.nft])
+}
+
+func (x xtables) do(ctx context.Context, op state.Op, r state.Rule, spec []string, nft bool) error {
+	is, err := x.find(ctx, r, nft)
+	if err != nil {
+		return err
+	}
+	has := is.jumped && slices.Contains(is.specs, r.Spec)
+	switch {
+	case op == state.Add && has:
+		return unix.EEXIST
+	case op == state.Remove && !has:
+		return unix.ENOENT
+	case op == state.Remove:
+		return x.run(ctx, r, nft, is.remove(spec))
+	}
+	if err := x.run(ctx, r, nft, is.add(spec)); err != nil {
+		return err
+	}
+	// A rule that the tool prints in another form would be added again and
+	// again.
+	inNFT, err := nftChains(chainPrefix)
+	if err != nil {
+		return err
+	}
+	nft = inNFT[x.nft]
+	now, err := x.find(ctx, r, nft)
+	if err != nil || slices.Contains(now.specs, r.Spec) {
+		return err
+	}
+	return errors.Join(
+		fmt.Errorf("the tool prints it as %q: %w", now.specs[len(now.specs)-1:], unix.EINVAL),
+		x.run(ctx, r, nft, now.remove(spec)))
+}
+
+// find reads the chain of lvsform's that a rule belongs to.
+func (x xtables) find(ctx context.Context, r state.Rule, nft bool) (chain, error) {
+	is := chain{table: r.Table, builtin: r.Chain}
+	if !nft && !x.mayHold() {
+		return is, nil
+	}
+	chains, err := x.list(ctx, nft)
+	for _, c := range chains {
+		if c.table == r.Table && c.builtin == r.Chain {
+			is = c
+		}
+	}
+	return is, err
+}
+
+// add is what puts a rule into the chain. The jump to a new chain comes last,
+// so that it never leads to half a chain. A chain that nothing jumps to is the
+// rest of an interrupted change, or someone has flushed the built-in chain.
+func (c chain) add(spec []string) [][]string {
+	ours := chainPrefix + c.builtin
+	rule := append([]string{"-A", ours}, spec...)
+	switch {
+	case c.jumped:
+		return [][]string{rule}
+	case c.there:
+		return [][]string{{"-F", ours}, rule, {"-I", c.builtin, "1", "-j", ours}}
+	default:
+		return [][]string{{"-N", ours}, rule, {"-I", c.builtin, "1", "-j", ours}}
+	}
+}
+
+// remove is what takes a rule out of the chain, and with the last the chain.
+func (c chain) remove(spec []string) [][]string {
+	ours := chainPrefix + c.builtin
+	if len(c.specs) > 1 {
+		return [][]string{append([]string{"-D", ours}, spec...)}
+	}
+	return [][]string{{"-D", c.builtin, "-j", ours}, {"-F", ours}, {"-X", ours}}
+}
+
+func (x xtables) run(ctx context.Context, r state.Rule, nft bool, commands [][]string) error {
+	path, err := toolPath(x.variants(nft)...)
+	if err != nil {
+		return err
+	}
+	global := []string{"-t", r.Table}
+	if x.family != state.RuleARP { // arptables has no lock
+		global = append([]string{"-w", lockLimit}, global...)
+	}
+	for _, args := range commands {
+		if _, err := runTool(ctx, toolLimit, path, append(slices.Clone(global), args...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
