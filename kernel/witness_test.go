@@ -271,3 +271,8 @@ func TestIpvsadmTimeoutsAndDaemons(t *testing.T) {
 		do(t, k, state.Change{Before: c.daemon})
 	}
 }
+
+// containsWords reports whether text has those words in a row, however spaced.
+func containsWords(text, words string) bool {
+	return strings.Contains(strings.Join(strings.Fields(text), " "), words)
+}

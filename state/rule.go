@@ -16,6 +16,13 @@ type Rule struct {
 	Chain  string `json:"chain"` // the built-in chain it works in: POSTROUTING
 	// Spec is the rule as iptables-save(8) prints it after the chain's name:
 	// "-d 192.0.2.10/32 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080".
+	// Worth knowing of its forms: -s and -d always have a prefix length, and
+	// come before -i, -o and -p; "-m ipvs" writes the protocol as a number and
+	// the address bare ("-m ipvs --vproto 6 --vaddr 192.0.2.10 --vport 80"); a
+	// mark is set with --set-xmark 0x7/0xffffffff. Of arptables' two forms
+	// neither is it, but iptables': -i, -o, -s, -d (bare), --opcode 1, and then
+	// -j with the target's options ("-s 192.0.2.10 -j mangle --mangle-ip-s
+	// 192.0.2.21"). Package kerneltest holds those that the modes use.
 	Spec string `json:"spec"`
 }
 

@@ -14,13 +14,15 @@ const (
 // SyncDaemon is IPVS' connection synchronisation daemon; a director runs at
 // most one of each role.
 type SyncDaemon struct {
-	Role      string     `json:"role"`
-	Interface string     `json:"interface"`         // multicast interface
-	ID        uint8      `json:"id"`                // syncid; a backup with 0 takes all
-	MaxLen    uint16     `json:"max_len,omitempty"` // largest message in bytes; 0: from the interface's MTU
-	Group     netip.Addr `json:"group"`             // multicast group; the kernel's default is 224.0.0.81
-	Port      uint16     `json:"port"`              // UDP; the kernel's default is 8848
-	TTL       uint8      `json:"ttl"`               // of the multicast; the kernel's default is 1
+	Role      string `json:"role"`
+	Interface string `json:"interface"` // multicast interface
+	ID        uint8  `json:"id"`        // syncid; a backup with 0 takes all
+	// MaxLen is the largest message in bytes. Always set, as in the kernel, whose
+	// own choice for a master is 1472, or 1452 to an IPv6 group.
+	MaxLen uint16     `json:"max_len,omitempty"`
+	Group  netip.Addr `json:"group"` // multicast group; the kernel's default is 224.0.0.81
+	Port   uint16     `json:"port"`  // UDP; the kernel's default is 8848
+	TTL    uint8      `json:"ttl"`   // of the multicast; the kernel's default is 1
 }
 
 // Kind implements Item.

@@ -22,7 +22,9 @@ type TunnelLink struct {
 	Type   string     `json:"type"`
 	Local  netip.Addr `json:"local,omitzero"`  // zero: any
 	Remote netip.Addr `json:"remote,omitzero"` // zero: any
-	TTL    uint8      `json:"ttl,omitempty"`   // of the outer header; 0 inherits the inner one's
+	// TTL of the outer header; 0 inherits the inner one's, and over IPv6 is the
+	// route's usual hop limit.
+	TTL uint8 `json:"ttl,omitempty"`
 }
 
 // Kind implements Item.

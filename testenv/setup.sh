@@ -9,9 +9,12 @@ user-mode-linux:linux.uml
 kmod:modprobe
 iproute2:ip
 ipvsadm:ipvsadm
+iptables:iptables-legacy
+arptables:arptables-legacy
 openssh-client:ssh
 openssh-server:sshd
 curl:curl
+tcpdump:tcpdump
 procps:sysctl
 '
 
