@@ -22,13 +22,14 @@ type session struct {
 	pid         int       // of the command; 0 before it runs
 }
 
-func (s *sshServer) serveSession(c ssh.NewChannel) {
+func (s *sshServer) serveSession(c ssh.NewChannel, connection []string) {
 	channel, requests, err := c.Accept()
 	if err != nil {
 		return
 	}
 	x := &session{server: s, channel: channel}
 	x.environment = append([]string{"USER=root", "LOGNAME=root", "SHELL=" + loginShell()}, s.environment...)
+	x.environment = append(x.environment, connection...)
 	for r := range requests {
 		err := x.handle(r)
 		if err != nil {

@@ -78,13 +78,24 @@ func (s *sshServer) serveConn(conn net.Conn) {
 	for c := range channels {
 		switch c.ChannelType() {
 		case "session":
-			go s.serveSession(c)
+			go s.serveSession(c, connectionEnv(conn))
 		case "direct-tcpip":
 			go forward(c)
 		default:
 			_ = c.Reject(ssh.UnknownChannelType, "")
 		}
 	}
+}
+
+// connectionEnv tells a session both ends of its connection, as sshd(8) does.
+func connectionEnv(conn net.Conn) []string {
+	from, ok := conn.RemoteAddr().(*net.TCPAddr)
+	to, ok2 := conn.LocalAddr().(*net.TCPAddr)
+	if !ok || !ok2 {
+		return nil // the stream from outside of the lab
+	}
+	return []string{fmt.Sprintf("SSH_CONNECTION=%s %d %s %d",
+		from.AddrPort().Addr().Unmap(), from.Port, to.AddrPort().Addr().Unmap(), to.Port)}
 }
 
 // forward is the far end of ssh -L, -W and -J: RFC 4254, 7.2.
