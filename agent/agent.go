@@ -24,6 +24,7 @@ type Kernel interface {
 	Observe(context.Context, []state.ID) (state.Host, []state.Missing, error)
 	Do(context.Context, state.Change) error
 	ActiveConnections([]state.Destination) (uint64, error)
+	Announce(state.Address) error
 }
 
 // Agent answers for one host.
@@ -44,10 +45,11 @@ func (a *Agent) Serve(ctx context.Context, rw io.ReadWriter) error {
 	defer a.probes.close()
 	defer a.endWatch()
 	return wire.Serve(ctx, rw, map[wire.Method]wire.Handler{
-		wire.MethodObserve: wire.Handle(a.observe),
-		wire.MethodApply:   wire.Handle(a.apply),
-		wire.MethodDrain:   wire.Handle(a.drain),
-		wire.MethodSettle:  wire.Handle(a.settle),
+		wire.MethodObserve:  wire.Handle(a.observe),
+		wire.MethodApply:    wire.Handle(a.apply),
+		wire.MethodDrain:    wire.Handle(a.drain),
+		wire.MethodSettle:   wire.Handle(a.settle),
+		wire.MethodAnnounce: wire.Handle(a.announce),
 
 		wire.MethodProbeOpen:   wire.Handle(a.probeOpen),
 		wire.MethodProbeClose:  wire.Handle(a.probeClose),
@@ -162,6 +164,15 @@ func comes(i state.Item) bool {
 	default:
 		return false
 	}
+}
+
+func (a *Agent) announce(_ context.Context, req wire.AnnounceRequest) (wire.Nothing, error) {
+	for _, addr := range req.Addresses {
+		if err := a.Kernel.Announce(addr); err != nil {
+			return wire.Nothing{}, err
+		}
+	}
+	return wire.Nothing{}, nil
 }
 
 func (a *Agent) settle(_ context.Context, req wire.SettleRequest) (wire.Nothing, error) {

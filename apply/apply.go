@@ -133,7 +133,19 @@ func Run(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
 			return &Error{Wave: wave, Faults: faults, Done: done, Planned: p.Summary.Steps()}
 		}
 	}
-	return settle(ctx, p, hosts, opts)
+	return errors.Join(announce(ctx, p, hosts, opts), settle(ctx, p, hosts, opts))
+}
+
+// announce has directors tell their segments where the VIPs are.
+func announce(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
+	return finish(p, opts, "announce", func(h plan.Host) error {
+		if len(h.Announce) == 0 {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(ctx, opts.limit())
+		defer cancel()
+		return hosts[h.Name].Call(ctx, wire.MethodAnnounce, wire.AnnounceRequest{Addresses: h.Announce}, nil)
+	})
 }
 
 // waves lists the plan's waves in order.
@@ -246,21 +258,23 @@ func drain(ctx context.Context, name string, steps []wire.Step, host wire.Caller
 
 // settle brings the hosts' journals up to date with what was found in place.
 func settle(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
-	faults, _ := each(p, opts, func(h plan.Host) (int, error) {
+	return finish(p, opts, "journal", func(h plan.Host) error {
 		if len(h.Adopt)+len(h.Forget) == 0 && !p.Destroy {
-			return 0, nil
+			return nil
 		}
 		ctx, cancel := context.WithTimeout(ctx, opts.limit())
 		defer cancel()
 		req := wire.SettleRequest{Topology: p.Topology, Adopt: h.Adopt, Forget: h.Forget, Leave: p.Destroy}
-		return 0, hosts[h.Name].Call(ctx, wire.MethodSettle, req, nil)
+		return hosts[h.Name].Call(ctx, wire.MethodSettle, req, nil)
 	})
-	if len(faults) == 0 {
-		return nil
-	}
+}
+
+// finish does on every host what comes after the waves, and joins the errors.
+func finish(p *plan.Plan, opts Options, what string, f func(plan.Host) error) error {
+	faults, _ := each(p, opts, func(h plan.Host) (int, error) { return 0, f(h) })
 	errs := make([]error, len(faults))
-	for i, f := range faults {
-		errs[i] = fmt.Errorf("%s: journal: %w", f.Host, f.Err)
+	for i, fault := range faults {
+		errs[i] = fmt.Errorf("%s: %s: %w", fault.Host, what, fault.Err)
 	}
 	return errors.Join(errs...)
 }

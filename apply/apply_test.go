@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -257,6 +258,26 @@ func TestAdopt(t *testing.T) {
 	}
 	if diff := cmp.Diff(found, w.dump()); diff != "" {
 		t.Errorf("after destroy (-found +left):\n%s", diff)
+	}
+}
+
+// When a real server that answered ARP for the VIP is made to keep quiet, the
+// director says again where the VIP is.
+func TestAnnounceAgain(t *testing.T) {
+	w := newWorld(parse(t, tutorialText(t)), t.TempDir())
+	if err := w.run(w.plan()); err != nil {
+		t.Fatal(err)
+	}
+	w.kernels["web1"].State.Put(state.Sysctl{Name: state.ConfSysctl("ipv4", "ens33", "arp_ignore"), Setting: "0"})
+	if err := w.run(w.plan()); err != nil {
+		t.Fatal(err)
+	}
+	want := []state.Address{{Link: "ens33", Prefix: netip.MustParsePrefix("192.168.91.30/32")}}
+	if got := w.kernels["lb"].Announced; !slices.Equal(got, want) {
+		t.Errorf("announced %v, want %v", got, want)
+	}
+	if err := w.run(w.plan()); err != nil || len(w.kernels["lb"].Announced) != 1 {
+		t.Errorf("announced without a reason: %v, %v", w.kernels["lb"].Announced, err)
 	}
 }
 

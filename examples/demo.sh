@@ -5,7 +5,8 @@
 set -eu
 client=$1 url=$2
 
-show() { printf '\n\033[1m$ %s\033[0m\n' "$*"; "$@"; }
+if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); else bold='' plain=''; fi
+show() { printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"; "$@"; }
 say() { printf '\n# %s\n' "$*"; }
 
 # Everything lvsform could have touched on a host, in the words of its own tools.

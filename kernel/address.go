@@ -117,6 +117,18 @@ func netlinkAddr(a state.Address) *netlink.Addr {
 	return out
 }
 
+// Announce tells the segment where an address is that the host has.
+func (k *Kernel) Announce(a state.Address) error {
+	link, err := k.route.LinkByName(a.Link)
+	if err != nil {
+		return err
+	}
+	if err := k.mustHave(link, a); err != nil {
+		return err
+	}
+	return k.announce(link, a.Prefix.Addr())
+}
+
 // announce tells the segment that the address is here now, so that neighbours
 // which still hold another host's MAC for it turn to this one at once. Devices
 // without ARP (lo, tunnels) and devices that are down have nobody to tell.

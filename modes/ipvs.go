@@ -27,7 +27,7 @@ func ipvsDemands(inv *inventory.Inventory, h *inventory.Host) inventory.Problems
 }
 
 // ipvsSettings is what a director is told beside its services.
-func ipvsSettings(h *inventory.Host) []Want {
+func ipvsSettings(h *inventory.Host, facts Facts) []Want {
 	want := func(i state.Item, reason string) Want {
 		return Want{Item: i, Role: inventory.RoleDirector, Reason: reason}
 	}
@@ -44,8 +44,21 @@ func ipvsSettings(h *inventory.Host) []Want {
 	}
 	for _, s := range h.IPVS.Sync {
 		out = append(out, want(state.SyncDaemon{
-			Role: s.Role, Interface: s.Interface, ID: s.ID, MaxLen: s.MaxLen, Group: s.Group, Port: s.Port, TTL: s.TTL,
+			Role: s.Role, Interface: s.Interface, ID: s.ID, MaxLen: syncLength(s, facts[h.Name][s.Interface].MTU), Group: s.Group, Port: s.Port, TTL: s.TTL,
 		}, fmt.Sprintf("%s connections with other directors", map[string]string{state.SyncMaster: "shares", state.SyncBackup: "takes over"}[s.Role])))
 	}
 	return out
+}
+
+// syncLength is the largest message of a sync daemon: the inventory's, or what
+// fits into a packet on the interface, which is also what the kernel chooses.
+func syncLength(s *inventory.Sync, mtu int) uint16 {
+	if s.MaxLen != 0 {
+		return s.MaxLen
+	}
+	if mtu == 0 {
+		mtu = defaultMTU
+	}
+	const udp = 8
+	return uint16(mtu - innerHeader(s.Group) - udp)
 }

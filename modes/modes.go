@@ -120,7 +120,7 @@ func desire(inv *inventory.Inventory, facts Facts) (Desired, inventory.Problems)
 		d.seen[h.Name] = map[state.ID]first{}
 		d.add(h, h.Path, nicAddresses(h))
 		d.add(h, h.Path, gateway(inv, h))
-		d.add(h, h.Path, ipvsSettings(h))
+		d.add(h, h.Path, ipvsSettings(h, facts))
 	}
 	for _, t := range inv.Tunnels {
 		for _, e := range t.Ends {

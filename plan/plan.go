@@ -6,6 +6,7 @@ package plan
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/inventory"
@@ -35,6 +36,10 @@ type Host struct {
 	Actions []Action `json:"actions"` // in the order in which they are carried out
 	// NotManaged lists what is there, looks related, and is not lvsform's.
 	NotManaged []string `json:"not_managed,omitempty"`
+	// Announce lists the VIPs a director has already and announces again at
+	// the end: neighbours may have learned of them from a real server that did
+	// not keep quiet.
+	Announce []state.Address `json:"announce,omitempty"`
 	// Adopt and Forget are the journal's part: what was found in place, and
 	// what is no longer held.
 	Adopt  []wire.Entry `json:"adopt,omitempty"`
@@ -111,7 +116,36 @@ func Make(inv *inventory.Inventory, observed map[string]Observation) *Plan {
 			host.NotManaged = notManaged(inv, h, desired[h.Name], obs.Observed)
 		})
 	}
+	if p.quiets() {
+		for i, h := range p.Hosts {
+			p.Hosts[i].Announce = announced(desired[h.Name], observed[h.Name].State)
+		}
+	}
 	return p
+}
+
+// quiets reports whether the plan makes a real server keep quiet about a VIP.
+func (p *Plan) quiets() bool {
+	for _, h := range p.Hosts {
+		for _, a := range h.Actions {
+			rule, _ := a.After.Item.(state.Rule)
+			if strings.Contains(a.Key, ".arp_") || rule.Family == state.RuleARP {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// announced are the VIPs a director has and keeps.
+func announced(wants []modes.Want, live state.Host) []state.Address {
+	var out []state.Address
+	for _, w := range wants {
+		if a, ok := w.Item.(state.Address); ok && w.Role == inventory.RoleDirector && live.Has(a) {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // facts are the devices of all hosts that were observed.

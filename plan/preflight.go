@@ -31,7 +31,7 @@ func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []strin
 			out = append(out, addressFacts(n, obs.State)...)
 		}
 	}
-	out = append(out, routeFacts(h, wants, obs.State)...)
+	out = append(out, routeFacts(h, wants, obs)...)
 	// Devices that the plan itself brings: their settings come with them.
 	for _, w := range wants {
 		switch i := w.Item.(type) {
@@ -92,14 +92,18 @@ func addressFacts(n *inventory.NIC, host state.Host) []string {
 }
 
 // routeFacts checks the gateways and routes the inventory gives a host, unless
-// lvsform itself is to set another route to the same place.
-func routeFacts(h *inventory.Host, wants []modes.Want, host state.Host) []string {
+// lvsform itself sets another route to the same place, or has set one that is
+// about to go.
+func routeFacts(h *inventory.Host, wants []modes.Want, obs wire.Observed) []string {
 	ours := map[state.ID]bool{}
 	for _, w := range wants {
 		ours[state.IDOf(w.Item)] = true
 	}
+	for _, e := range obs.Journal.Entries {
+		ours[e.ID()] = true
+	}
 	via := map[netip.Prefix][]string{} // live next hops
-	for _, r := range state.Of[state.Route](host) {
+	for _, r := range state.Of[state.Route](obs.State) {
 		via[r.To] = append(via[r.To], r.Via.String())
 	}
 	var out []string

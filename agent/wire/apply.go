@@ -14,6 +14,9 @@ const (
 	// MethodDrain gives destinations weight 0 and waits until they hold no
 	// active connection. Request DrainRequest, answer DrainResult.
 	MethodDrain Method = "drain"
+	// MethodAnnounce tells the segment where addresses are that the host has.
+	// Request AnnounceRequest, answer Nothing.
+	MethodAnnounce Method = "announce"
 	// MethodSettle records what a plan found already in place, forgets what
 	// is no longer held, and removes a journal that holds nothing.
 	// Request SettleRequest, answer Nothing.
@@ -58,6 +61,11 @@ type DrainRequest struct {
 // DrainResult tells what is left.
 type DrainResult struct {
 	Active uint64 `json:"active"` // connections still open when the limit passed
+}
+
+// AnnounceRequest names addresses.
+type AnnounceRequest struct {
+	Addresses []state.Address `json:"addresses"`
 }
 
 // SettleRequest ends a run on one host.

@@ -29,10 +29,10 @@ find /var/lib/lvsform -mindepth 1 2>/dev/null
 true`
 
 // stable is a line of a dump without what changes by itself, empty if nothing
-// of it is left: the number of a device, whether its carrier is there yet,
+// of it is left: the number of a device, its queue and whether its carrier is there yet,
 // whether an address is still being checked for duplicates, the chains and
-// counters of an empty firewall table, the date it was listed, and a few
-// settings below /proc/sys that are measurements or random.
+// counters of an empty firewall table, the date it was listed, and settings
+// below /proc/sys that are measurements, random, or come with a device.
 func stable(line string) string {
 	for _, prefix := range []string{
 		"#", ":", "*", "COMMIT",
@@ -42,7 +42,12 @@ func stable(line string) string {
 			return ""
 		}
 	}
-	return strings.TrimSpace(regexp.MustCompile(`^\d+: | state [A-Z]+| tentative`).ReplaceAllString(line, ""))
+	// A module's fallback device gets these the first time it is up, and keeps
+	// them when it is down again.
+	if regexp.MustCompile(`^net/ipv6/(conf|neigh)/(gre0|sit0|ip6tnl0|ip6gre0)/`).MatchString(line) {
+		return ""
+	}
+	return strings.TrimSpace(regexp.MustCompile(`^\d+: | state [A-Z]+| tentative| qdisc \w+`).ReplaceAllString(line, ""))
 }
 
 // dump is what every host of a lab looks like, the workstation among them.

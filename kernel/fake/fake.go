@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -23,6 +25,8 @@ type Kernel struct {
 	// BeforeDo, where set, is called ahead of every change; an error from it
 	// is the change's.
 	BeforeDo func(state.Change) error
+	// Announced are the addresses that were announced by themselves.
+	Announced []state.Address
 }
 
 // Observe answers as kernel.Kernel does.
@@ -106,6 +110,15 @@ func (k *Kernel) Do(_ context.Context, c state.Change) error {
 
 // ActiveConnections answers as kernel.Kernel does; nobody connects to a fake.
 func (k *Kernel) ActiveConnections([]state.Destination) (uint64, error) { return 0, nil }
+
+// Announce answers as kernel.Kernel does, and remembers.
+func (k *Kernel) Announce(a state.Address) error {
+	if !k.State.Has(a) {
+		return unix.EADDRNOTAVAIL
+	}
+	k.Announced = append(k.Announced, a)
+	return nil
+}
 
 // String is the whole state, an item a line.
 func (k *Kernel) String() string {
