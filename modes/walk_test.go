@@ -41,14 +41,26 @@ func TestWalks(t *testing.T) {
 	}
 }
 
-// The same walks as JSON and as Mermaid, for one inventory that has a router
-// that is no host, and one with a tunnel.
+// The same walks as Mermaid and as JSON: through tunnels, and by way of a
+// router that is no host. The tutorial's are in docs/explain.md.
 func TestWalkFormats(t *testing.T) {
-	var b strings.Builder
-	if err := walks(load(t, "testdata/walk/tun-gue.yaml")).WriteMermaid(&b); err != nil {
+	tutorial := walks(load(t, "../examples/tutorials/dr-one-subnet/lvsform.yaml"))
+	tutorial.Walks = tutorial.Walks[:1]
+	var text strings.Builder
+	if err := tutorial.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/walk/tun-gue.mermaid", b.String())
+	golden(t, "testdata/walk/dr-one-subnet.txt", text.String())
+	for file, ws := range map[string]modes.Walks{
+		"testdata/walk/dr-one-subnet.mermaid": tutorial,
+		"testdata/walk/tun-gue.mermaid":       walks(load(t, "testdata/walk/tun-gue.yaml")),
+	} {
+		var b strings.Builder
+		if err := ws.WriteMermaid(&b); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, file, b.String())
+	}
 
 	out, err := json.MarshalIndent(walks(load(t, "testdata/walk/dr-routed-vip.yaml")), "", "  ")
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -65,20 +66,15 @@ goes to the first real server of each forwarding mode: the others' is alike.`,
 // explain computes the walks that were asked for; an empty name asks for the
 // first, or for each service.
 func explain(inv *inventory.Inventory, service, client, server string) (modes.Walks, error) {
-	out := modes.Walks{FormatVersion: modes.WalksVersion, Walks: []modes.Walk{}}
-	found := false
+	out := modes.Walks{FormatVersion: modes.WalksVersion}
 	for _, s := range inv.Services {
 		if service != "" && s.Name != service {
 			continue
 		}
-		found = true
 		clients := modes.Clients(inv, s)
 		i := slices.IndexFunc(clients, func(h *inventory.Host) bool { return client == "" || h.Name == client })
-		if i < 0 && service == "" && client != "" {
-			continue // the client of another service
-		}
 		if i < 0 {
-			return out, fmt.Errorf("service %s: no client %sof the inventory uses it", s.Name, named(client))
+			continue
 		}
 		seen := map[inventory.Mode]bool{}
 		for _, r := range s.RealServers {
@@ -88,20 +84,26 @@ func explain(inv *inventory.Inventory, service, client, server string) (modes.Wa
 			seen[r.Mode] = true
 		}
 	}
-	switch {
-	case len(inv.Services) == 0:
-		return out, errors.New("the inventory has no virtual service to explain")
-	case service != "" && !found:
-		return out, fmt.Errorf("no service of the inventory is named %s", service)
-	case len(out.Walks) == 0:
-		return out, fmt.Errorf("no service has client %sand real server %s", named(client), named(server))
+	if len(out.Walks) == 0 {
+		return out, nothingToExplain(inv, service, client, server)
 	}
 	return out, nil
 }
 
-func named(name string) string {
-	if name == "" {
-		return ""
+// nothingToExplain says why there is no such walk.
+func nothingToExplain(inv *inventory.Inventory, service, client, server string) error {
+	if !slices.ContainsFunc(inv.Services, func(s *inventory.Service) bool { return service == "" || s.Name == service }) {
+		return errors.New(strings.TrimSpace("the inventory has no service " + service))
 	}
-	return name + " "
+	var asked []string
+	if client != "" {
+		asked = append(asked, "client "+client)
+	}
+	if server != "" {
+		asked = append(asked, "real server "+server)
+	}
+	if asked == nil {
+		asked = []string{"a client"}
+	}
+	return fmt.Errorf("no service %shas %s", strings.TrimLeft(service+" ", " "), strings.Join(asked, " and "))
 }

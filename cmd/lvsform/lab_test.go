@@ -29,6 +29,7 @@ const workstation = "workstation"
 //	exit STATUS COMMAND...   run COMMAND at the workstation; it must end with STATUS
 //	on HOST SCRIPT           run a shell script on a host; it must succeed
 //	as-found                 everything on every host is as it was before the first story
+//	seen-as-explained        what hosts see of connections to each service is what explain says
 func TestLab(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots labs; -short was given")
@@ -93,11 +94,23 @@ func isDir(name string) bool {
 // lab is a booted example with the stories' verbs.
 type lab struct {
 	*testenv.Lab
+	inv   *inventory.Inventory
 	hosts []string // and the workstation
 	found dump
 }
 
+// boot boots an inventory and notes how its hosts are found.
 func boot(t *testing.T, file string) *lab {
+	t.Helper()
+	l := start(t, file)
+	var err error
+	if l.found, err = takeDump(t.Context(), l.Lab, l.hosts); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func start(t *testing.T, file string) *lab {
 	t.Helper()
 	inv, err := inventory.Load(file)
 	if err != nil {
@@ -120,12 +133,9 @@ func boot(t *testing.T, file string) *lab {
 			t.Error(err)
 		}
 	})
-	l := &lab{Lab: booted, hosts: []string{workstation}}
+	l := &lab{Lab: booted, inv: inv, hosts: []string{workstation}}
 	for _, h := range inv.Hosts {
 		l.hosts = append(l.hosts, h.Name)
-	}
-	if l.found, err = takeDump(t.Context(), l.Lab, l.hosts); err != nil {
-		t.Fatal(err)
 	}
 	return l
 }
@@ -136,10 +146,11 @@ func (l *lab) tell(t *testing.T, dir string) {
 		Dir:           dir,
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exit":     l.exitVerb,
-			"on":       l.onVerb,
-			"as-found": l.asFoundVerb,
-			"json":     jsonVerb,
+			"exit":              l.exitVerb,
+			"on":                l.onVerb,
+			"as-found":          l.asFoundVerb,
+			"seen-as-explained": l.seenVerb,
+			"json":              jsonVerb,
 		},
 	})
 }
