@@ -10,6 +10,9 @@ import (
 
 // move is one hop.
 func (w *walker) move(from, to Station) {
+	if w.lost != "" {
+		return
+	}
 	h := Hop{
 		Changes: w.changes, From: from, To: to, Outer: w.outer,
 		Source: w.source, Destination: w.destination,
@@ -177,9 +180,7 @@ func (w *walker) within(device string) {
 
 // deliver gives the packet to the program that listens.
 func (w *walker) deliver() {
-	if w.lost == "" {
-		w.move(Station{Host: w.at.Name, Device: w.device}, Station{Host: w.at.Name})
-	}
+	w.move(Station{Host: w.at.Name, Device: w.device}, Station{Host: w.at.Name})
 }
 
 // turn makes the program answer.

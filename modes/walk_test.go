@@ -7,8 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
+	"github.com/lvsform/lvsform/modes/modestest"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -80,46 +83,73 @@ func everyInventory(t *testing.T) []string {
 
 // What a walk names is what the host must have, and what a host must have for
 // a service is named in a walk: there is no other reason for it to be there.
-func TestWalksNameTheSettings(t *testing.T) {
-	for _, file := range everyInventory(t) {
-		t.Run(file, func(t *testing.T) {
-			inv := load(t, file)
-			desired := settings(modes.Desire(inv, nil))
-			named := map[string]bool{}
-			for _, walk := range walks(inv).Walks {
-				for _, h := range slices.Concat(walk.Request, walk.Reply) {
-					for _, c := range h.Changes {
-						for _, s := range c.Settings {
-							if named[c.By+": "+s] = true; !desired[c.By+": "+s] {
-								t.Errorf("service %s: %s names what nobody wants of it: %s", walk.Service, c.By, s)
-							}
-						}
+func namesTheSettings(t rapid.TB, inv *inventory.Inventory) {
+	t.Helper()
+	desired := settings(modes.Desire(inv, nil))
+	named := map[string]bool{}
+	for _, walk := range walks(inv).Walks {
+		if walk.Lost != "" {
+			t.Errorf("service %s: %s -> %s: lost: %s", walk.Service, walk.Client, walk.RealServer, walk.Lost)
+		}
+		for _, h := range slices.Concat(walk.Request, walk.Reply) {
+			for _, c := range h.Changes {
+				for _, s := range c.Settings {
+					s = c.By + ": " + s
+					if named[s] = true; !desired[s] {
+						t.Errorf("service %s: the walk names what nobody wants of %s", walk.Service, s)
 					}
 				}
-				if walk.Lost != "" && !strings.HasSuffix(file, "/lost.yaml") {
-					t.Errorf("service %s: %s -> %s: lost: %s", walk.Service, walk.Client, walk.RealServer, walk.Lost)
-				}
 			}
-			if strings.HasSuffix(file, "/lost.yaml") {
-				return // no packet gets far enough
-			}
-			// What is wanted without any service is no service's.
-			services := inv.Services
-			inv.Services = nil
-			others := settings(modes.Desire(inv, nil))
-			for _, s := range services {
-				for _, d := range s.Directors[1:] {
-					others[d.Name] = true // no packet passes a director that only stands by
-				}
-			}
-			for s := range desired {
-				host, _, _ := strings.Cut(s, ": ")
-				if !named[s] && !others[s] && !others[host] {
-					t.Errorf("no walk names what is wanted of %s", s)
-				}
-			}
-		})
+		}
 	}
+	// What is wanted without any service is no service's; no packet passes a
+	// director that only stands by; and where one service wants a default route
+	// and another a longer one, the clients' packets take the longer.
+	without := *inv
+	without.Services = nil
+	others := settings(modes.Desire(&without, nil))
+	standby := map[string]bool{}
+	for _, s := range inv.Services {
+		for _, d := range s.Directors[1:] {
+			standby[d.Name] = true
+		}
+	}
+	for s := range desired {
+		host, _, _ := strings.Cut(s, ": ")
+		shadowed := strings.HasPrefix(s, host+": route default") && len(routesOf(desired, host)) > 1
+		if !named[s] && !others[s] && !standby[host] && !shadowed {
+			t.Errorf("no walk names what is wanted of %s", s)
+		}
+	}
+}
+
+func routesOf(desired map[string]bool, host string) []string {
+	var out []string
+	for s := range desired {
+		if strings.HasPrefix(s, host+": route ") {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func TestWalksNameTheSettings(t *testing.T) {
+	for _, file := range everyInventory(t) {
+		if strings.HasSuffix(file, "/lost.yaml") {
+			continue // no packet gets far enough
+		}
+		t.Run(file, func(t *testing.T) { namesTheSettings(t, load(t, file)) })
+	}
+	t.Run("drawn", func(t *testing.T) {
+		rapid.Check(t, func(t *rapid.T) {
+			text := modestest.Inventory().Draw(t, "inventory")
+			inv, err := inventory.Parse("drawn.yaml", []byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			namesTheSettings(t, inv)
+		})
+	})
 }
 
 // settings are a desired state's items but for modules, each as "host: item".
