@@ -44,10 +44,10 @@ func stable(line string) string {
 	}
 	// A module's fallback device gets these the first time it is up, and keeps
 	// them when it is down again.
-	if regexp.MustCompile(`^net/ipv6/(conf|neigh)/(gre0|sit0|ip6tnl0|ip6gre0)/`).MatchString(line) {
+	if regexp.MustCompile(`^net/ipv6/(conf|neigh)/(tunl0|gre0|sit0|ip6tnl0|ip6gre0)/`).MatchString(line) {
 		return ""
 	}
-	return strings.TrimSpace(regexp.MustCompile(`^\d+: | state [A-Z]+| tentative| qdisc \w+`).ReplaceAllString(line, ""))
+	return strings.TrimSpace(regexp.MustCompile(`^\d+: | state [A-Z]+| tentative| qdisc \w+| addrgenmode \w+`).ReplaceAllString(line, ""))
 }
 
 // dump is what every host of a lab looks like, the workstation among them.
