@@ -33,8 +33,9 @@ type Agent struct {
 	Dir    string // StateDir, or a test's own
 
 	// Of verify: what stays open between two requests.
-	probes heldProbes
-	watch  *kernel.Watch
+	probes  heldProbes
+	watch   *kernel.Watch
+	standIn standIn
 }
 
 // Serve says hello and answers requests until the input ends.
@@ -44,6 +45,7 @@ func (a *Agent) Serve(ctx context.Context, rw io.ReadWriter) error {
 	}
 	defer a.probes.close()
 	defer a.endWatch()
+	defer a.standIn.end()
 	return wire.Serve(ctx, rw, map[wire.Method]wire.Handler{
 		wire.MethodObserve:  wire.Handle(a.observe),
 		wire.MethodApply:    wire.Handle(a.apply),
@@ -52,12 +54,18 @@ func (a *Agent) Serve(ctx context.Context, rw io.ReadWriter) error {
 		wire.MethodAnnounce: wire.Handle(a.announce),
 
 		wire.MethodProbeOpen:   wire.Handle(a.probeOpen),
+		wire.MethodFullSize:    wire.Handle(a.fullSize),
 		wire.MethodProbeClose:  wire.Handle(a.probeClose),
 		wire.MethodConnections: wire.Handle(a.connections),
 		wire.MethodSockets:     wire.Handle(a.sockets),
+		wire.MethodListeners:   wire.Handle(a.listeners),
+		wire.MethodStandIn:     wire.Handle(a.standInBegin),
+		wire.MethodStandInEnd:  wire.Handle(a.standInEnd),
 		wire.MethodWatchStart:  wire.Handle(a.watchStart),
 		wire.MethodWatchStop:   wire.Handle(a.watchStop),
 		wire.MethodWhoHas:      wire.Handle(a.whoHas),
+		wire.MethodNeighbour:   wire.Handle(a.neighbour),
+		wire.MethodEcho:        wire.Handle(a.echo),
 		wire.MethodMACs:        wire.Handle(a.macs),
 	})
 }

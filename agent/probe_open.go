@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/state"
 )
 
 const (
@@ -40,6 +41,13 @@ func (h *heldProbes) hold(fds []int, limit time.Duration) {
 	h.limit = time.AfterFunc(limit, h.close)
 }
 
+// open calls a function with the sockets, none of which is closed meanwhile.
+func (h *heldProbes) open(f func(fds []int)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f(h.fds)
+}
+
 func (h *heldProbes) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -58,12 +66,16 @@ func (a *Agent) probeClose(context.Context, wire.Nothing) (wire.Nothing, error) 
 }
 
 func (a *Agent) probeOpen(ctx context.Context, req wire.ProbeOpenRequest) (wire.ProbeOpened, error) {
-	if !req.Address.IsValid() || req.Count < 1 || req.Count > wire.MaxProbes || req.Timeout <= 0 {
-		return wire.ProbeOpened{}, fmt.Errorf("%d probes to %s with a limit of %s are not possible", req.Count, req.Address, req.Timeout)
+	if !req.Address.IsValid() || req.Count < 1 || req.Count > wire.MaxProbes || req.Timeout <= 0 || req.Hold <= 0 || req.Hold > maxWatch {
+		return wire.ProbeOpened{}, fmt.Errorf("%d probes to %s with a limit of %s, held for %s, are not possible", req.Count, req.Address, req.Timeout, req.Hold)
+	}
+	begin, err := opening(req)
+	if err != nil {
+		return wire.ProbeOpened{}, err
 	}
 	attempts := make([]*attempt, req.Count)
 	for i := range attempts {
-		attempts[i] = begin(req.Address, req.Timeout)
+		attempts[i] = begin()
 		// Earlier ones may still be opening; their answers are taken on the way.
 		wait(ctx, attempts[:i+1], attempts[i], time.Now().Add(min(probeStagger, req.Timeout)))
 	}
@@ -72,7 +84,7 @@ func (a *Agent) probeOpen(ctx context.Context, req wire.ProbeOpenRequest) (wire.
 	var out wire.ProbeOpened
 	var open []int
 	for _, t := range attempts {
-		p := wire.Probe{Local: t.local}
+		p := wire.Probe{Local: t.local, Mark: t.datagram.mark(), Repeats: t.repeats}
 		if t.err != nil {
 			p.Failed = t.err.Error()
 		} else {
@@ -80,8 +92,27 @@ func (a *Agent) probeOpen(ctx context.Context, req wire.ProbeOpenRequest) (wire.
 		}
 		out.Probes = append(out.Probes, p)
 	}
-	a.probes.hold(open, wire.ProbeHold)
+	a.probes.hold(open, req.Hold)
 	return out, ctx.Err()
+}
+
+// opening returns the function that begins one attempt.
+func opening(req wire.ProbeOpenRequest) (func() *attempt, error) {
+	switch req.Protocol {
+	case state.TCP:
+		return func() *attempt { return begin(req.Address, req.Timeout, unix.SOCK_STREAM) }, nil
+	case state.UDP:
+		next := datagrams(req.Address.Port())
+		return func() *attempt {
+			t := begin(req.Address, req.Timeout, unix.SOCK_DGRAM)
+			if t.err == nil {
+				t.send(next())
+			}
+			return t
+		}, nil
+	default:
+		return nil, fmt.Errorf("there is no probe for %s", req.Protocol)
+	}
 }
 
 // attempt is one connection on its way. Not a net.Dialer: that does not tell
@@ -93,17 +124,23 @@ type attempt struct {
 	expires time.Time
 	pending bool
 	err     error
+
+	// Of UDP only.
+	datagram datagram
+	repeats  int
+	repeat   time.Time     // when it is sent again
+	pause    time.Duration // before that
 }
 
-// begin sends the request to connect.
-func begin(to netip.AddrPort, timeout time.Duration) *attempt {
+// begin sends the request to connect; of UDP it sends nothing.
+func begin(to netip.AddrPort, timeout time.Duration, kind int) *attempt {
 	t := &attempt{timeout: timeout, expires: time.Now().Add(timeout)}
 	family := unix.AF_INET6
 	var sa unix.Sockaddr = &unix.SockaddrInet6{Addr: to.Addr().As16(), Port: int(to.Port())}
 	if to.Addr().Is4() {
 		family, sa = unix.AF_INET, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}
 	}
-	if t.fd, t.err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); t.err != nil {
+	if t.fd, t.err = unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); t.err != nil {
 		return t
 	}
 	switch err := unix.Connect(t.fd, sa); {
@@ -115,13 +152,8 @@ func begin(to netip.AddrPort, timeout time.Duration) *attempt {
 		return t
 	}
 	// Address and port are chosen by now.
-	switch local, err := unix.Getsockname(t.fd); local := local.(type) {
-	case *unix.SockaddrInet4:
-		t.local = netip.AddrPortFrom(netip.AddrFrom4(local.Addr), uint16(local.Port))
-	case *unix.SockaddrInet6:
-		t.local = netip.AddrPortFrom(netip.AddrFrom16(local.Addr), uint16(local.Port))
-	default:
-		t.fail(fmt.Errorf("local address: %w", err))
+	if t.local = localOf(t.fd); !t.local.IsValid() {
+		t.fail(errors.New("the kernel names no local address"))
 	}
 	return t
 }
@@ -129,6 +161,32 @@ func begin(to netip.AddrPort, timeout time.Duration) *attempt {
 func (t *attempt) fail(err error) {
 	_ = unix.Close(t.fd)
 	t.pending, t.err = false, err
+}
+
+// events are what poll waits for: a connection that opens becomes writable, an
+// answer makes a datagram's socket readable.
+func (t *attempt) events() int16 {
+	if t.datagram != nil {
+		return unix.POLLIN
+	}
+	return unix.POLLOUT
+}
+
+// take takes in what poll has found.
+func (t *attempt) take() {
+	t.pending = false
+	if t.datagram != nil {
+		// An ICMP error, as of a closed port, comes as the read's.
+		if _, err := unix.Read(t.fd, make([]byte, 1)); err != nil {
+			t.fail(err)
+		}
+		return
+	}
+	if errno, err := unix.GetsockoptInt(t.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil {
+		t.fail(err)
+	} else if errno != 0 {
+		t.fail(unix.Errno(errno))
+	}
 }
 
 // wait takes in how the pending attempts end, until none is left, or the one
@@ -140,6 +198,9 @@ func wait(ctx context.Context, attempts []*attempt, one *attempt, until time.Tim
 		now := time.Now()
 		next := min(probePoll, until.Sub(now))
 		for _, t := range attempts {
+			if t.pending && t.datagram != nil && now.After(t.repeat) {
+				t.again()
+			}
 			switch {
 			case !t.pending:
 			case ctx.Err() != nil:
@@ -148,7 +209,7 @@ func wait(ctx context.Context, attempts []*attempt, one *attempt, until time.Tim
 				t.fail(fmt.Errorf("no answer within %s", t.timeout))
 			default:
 				pending = append(pending, t)
-				fds = append(fds, unix.PollFd{Fd: int32(t.fd), Events: unix.POLLOUT})
+				fds = append(fds, unix.PollFd{Fd: int32(t.fd), Events: t.events()})
 				next = min(next, t.expires.Sub(now))
 			}
 		}
@@ -162,14 +223,8 @@ func wait(ctx context.Context, attempts []*attempt, one *attempt, until time.Tim
 			return
 		}
 		for i, t := range pending {
-			if fds[i].Revents == 0 {
-				continue
-			}
-			t.pending = false
-			if errno, err := unix.GetsockoptInt(t.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil {
-				t.fail(err)
-			} else if errno != 0 {
-				t.fail(unix.Errno(errno))
+			if fds[i].Revents != 0 {
+				t.take()
 			}
 		}
 	}

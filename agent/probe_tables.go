@@ -3,14 +3,15 @@ package agent
 import (
 	"context"
 	"net"
+	"sync"
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/kernel"
 )
 
 func (a *Agent) connections(ctx context.Context, req wire.ConnectionsRequest) (wire.Connections, error) {
-	table, err := kernel.FindConnections(ctx, req.Service, req.Clients)
-	out := wire.Connections{Active: table.Active, Inactive: table.Inactive}
+	table, err := kernel.FindConnections(ctx, req.Service, req.Addresses, req.Clients)
+	out := wire.Connections{Active: table.Active, Inactive: table.Inactive, Templates: table.Templates}
 	for _, c := range table.Found {
 		out.Found = append(out.Found, wire.Connection(c))
 	}
@@ -19,16 +20,46 @@ func (a *Agent) connections(ctx context.Context, req wire.ConnectionsRequest) (w
 
 func (a *Agent) sockets(ctx context.Context, req wire.SocketsRequest) (wire.Sockets, error) {
 	var out wire.Sockets
-	found, err := kernel.FindSockets(ctx, req.Port, req.Peers)
+	found, err := kernel.FindSockets(ctx, req.Ports, req.Peers)
 	for _, s := range found {
 		out.Found = append(out.Found, wire.Socket(s))
 	}
 	return out, err
 }
 
+func (a *Agent) listeners(ctx context.Context, req wire.ListenersRequest) (wire.Listeners, error) {
+	found, err := kernel.FindListeners(ctx, req.Protocol)
+	return wire.Listeners{Addresses: found}, err
+}
+
 func (a *Agent) whoHas(ctx context.Context, req wire.WhoHasRequest) (wire.WhoHas, error) {
-	macs, err := kernel.WhoHas(ctx, req.Device, req.Source, req.Target)
-	return wire.WhoHas{MACs: macs}, err
+	out := wire.WhoHas{Answers: make([]wire.Answers, len(req.Questions))}
+	var all sync.WaitGroup
+	for i, q := range req.Questions {
+		all.Go(func() {
+			macs, err := kernel.WhoHas(ctx, q.Device, q.Source, q.Target)
+			out.Answers[i].MACs = macs
+			if err != nil {
+				out.Answers[i].Failed = err.Error()
+			}
+		})
+	}
+	all.Wait()
+	return out, ctx.Err()
+}
+
+func (a *Agent) neighbour(_ context.Context, req wire.NeighbourRequest) (wire.Neighbour, error) {
+	mac, permanent, err := kernel.Neighbour(req.Device, req.Address)
+	return wire.Neighbour{MAC: mac, Permanent: permanent}, err
+}
+
+func (a *Agent) echo(ctx context.Context, req wire.EchoRequest) (wire.Echo, error) {
+	asked, answered, err := kernel.Echo(ctx, req.From, req.To, req.Timeout)
+	out := wire.Echo{Asked: asked, Answered: answered}
+	if err != nil {
+		out.Failed = err.Error()
+	}
+	return out, ctx.Err()
 }
 
 // macs is for naming a host by its MAC address: the light part of observe,

@@ -6,14 +6,17 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/kernel"
+	"github.com/lvsform/lvsform/state"
 )
 
 func TestProbesAreHeldInOrderAndClosed(t *testing.T) {
@@ -33,7 +36,7 @@ func probesAreHeldInOrderAndClosed(t *testing.T, address string) {
 	defer listener.Close() //nolint:errcheck // of a test
 	to := netip.MustParseAddrPort(listener.Addr().String())
 	a := &Agent{}
-	opened, err := a.probeOpen(t.Context(), wire.ProbeOpenRequest{Address: to, Count: 3, Timeout: 10 * time.Second})
+	opened, err := a.probeOpen(t.Context(), wire.ProbeOpenRequest{Protocol: state.TCP, Hold: time.Minute, Address: to, Count: 3, Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +53,7 @@ func probesAreHeldInOrderAndClosed(t *testing.T, address string) {
 		if got := conn.RemoteAddr().String(); got != p.Local.String() {
 			t.Errorf("connection %d came from %s, the probe is from %s", i, got, p.Local)
 		}
-		found, err := kernel.FindSockets(t.Context(), to.Port(), []uint16{p.Local.Port()})
+		found, err := kernel.FindSockets(t.Context(), []uint16{to.Port()}, []uint16{p.Local.Port()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +81,7 @@ func TestProbeRefused(t *testing.T) {
 	}
 	to := netip.MustParseAddrPort(listener.Addr().String())
 	_ = listener.Close()
-	opened, err := (&Agent{}).probeOpen(t.Context(), wire.ProbeOpenRequest{Address: to, Count: 2, Timeout: 10 * time.Second})
+	opened, err := (&Agent{}).probeOpen(t.Context(), wire.ProbeOpenRequest{Protocol: state.TCP, Hold: time.Minute, Address: to, Count: 2, Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +124,7 @@ func full(t *testing.T) netip.AddrPort {
 }
 
 func TestProbeWithoutAnswer(t *testing.T) {
-	opened, err := (&Agent{}).probeOpen(t.Context(), wire.ProbeOpenRequest{Address: full(t), Count: 2, Timeout: 20 * time.Millisecond})
+	opened, err := (&Agent{}).probeOpen(t.Context(), wire.ProbeOpenRequest{Protocol: state.TCP, Hold: time.Minute, Address: full(t), Count: 2, Timeout: 20 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +139,7 @@ func TestProbeWithoutAnswer(t *testing.T) {
 func TestProbeEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := (&Agent{}).probeOpen(ctx, wire.ProbeOpenRequest{Address: full(t), Count: 2, Timeout: time.Hour}); err == nil {
+	if _, err := (&Agent{}).probeOpen(ctx, wire.ProbeOpenRequest{Protocol: state.TCP, Hold: time.Minute, Address: full(t), Count: 2, Timeout: time.Hour}); err == nil {
 		t.Error("no error")
 	}
 }
@@ -144,10 +147,12 @@ func TestProbeEndsWithItsContext(t *testing.T) {
 func TestProbeRequestsOutOfBounds(t *testing.T) {
 	to := netip.MustParseAddrPort("127.0.0.1:1")
 	for _, req := range []wire.ProbeOpenRequest{
-		{Address: to, Count: 0, Timeout: time.Second},
-		{Address: to, Count: wire.MaxProbes + 1, Timeout: time.Second},
-		{Address: to, Count: 1},
-		{Count: 1, Timeout: time.Second},
+		{Protocol: state.TCP, Hold: time.Second, Address: to, Count: 0, Timeout: time.Second},
+		{Protocol: state.TCP, Hold: time.Second, Address: to, Count: wire.MaxProbes + 1, Timeout: time.Second},
+		{Protocol: state.TCP, Hold: time.Second, Address: to, Count: 1},
+		{Protocol: state.TCP, Hold: time.Second, Count: 1, Timeout: time.Second},
+		{Protocol: state.TCP, Address: to, Count: 1, Timeout: time.Second},
+		{Protocol: state.SCTP, Hold: time.Second, Address: to, Count: 1, Timeout: time.Second},
 	} {
 		if _, err := (&Agent{}).probeOpen(t.Context(), req); err == nil {
 			t.Errorf("%+v: no error", req)
@@ -171,4 +176,115 @@ func TestHeldProbesEndByThemselves(t *testing.T) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	h.close() // once more does no harm
+}
+
+// A datagram counts as answered when the stand-in sends it back.
+func TestDatagrams(t *testing.T) {
+	a := &Agent{}
+	to := freePort(t)
+	open := func(timeout time.Duration) []wire.Probe {
+		t.Helper()
+		opened, err := a.probeOpen(t.Context(), wire.ProbeOpenRequest{Protocol: state.UDP, Address: to, Count: 2, Timeout: timeout, Hold: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.probes.close()
+		return opened.Probes
+	}
+	if got := open(time.Second); got[0].Failed != "connection refused" {
+		t.Errorf("nobody listens: %+v", got)
+	}
+	if _, err := a.standInBegin(t.Context(), wire.StandInRequest{Protocol: state.UDP, Addresses: []netip.AddrPort{to}, Limit: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	listening, err := a.listeners(t.Context(), wire.ListenersRequest{Protocol: state.UDP})
+	if err != nil || !slices.Contains(listening.Addresses, to) {
+		t.Errorf("listeners: %v, %v", listening, err)
+	}
+	got := open(10 * time.Second)
+	for i, p := range got {
+		if p.Failed != "" || p.Mark == 0 || p.Repeats != 0 {
+			t.Errorf("probe %d: %+v", i, p)
+		}
+	}
+	if got[0].Mark == got[1].Mark {
+		t.Error("two datagrams have one mark")
+	}
+	if _, err := a.standInEnd(t.Context(), wire.Nothing{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := open(time.Second); got[0].Failed != "connection refused" {
+		t.Errorf("nobody listens any more: %+v", got)
+	}
+}
+
+func freePort(t *testing.T) netip.AddrPort {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // of a test
+	return netip.MustParseAddrPort(c.LocalAddr().String())
+}
+
+// What is not answered is sent again.
+func TestDatagramIsRepeated(t *testing.T) {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // of a test
+	go func() {
+		buf := make([]byte, 100)
+		for n := 0; ; n++ {
+			if _, from, err := c.ReadFrom(buf); err != nil {
+				return
+			} else if n > 0 {
+				_, _ = c.WriteTo(nil, from)
+			}
+		}
+	}()
+	opened, err := (&Agent{}).probeOpen(t.Context(), wire.ProbeOpenRequest{
+		Protocol: state.UDP, Address: netip.MustParseAddrPort(c.LocalAddr().String()), Count: 1, Timeout: 10 * time.Second, Hold: time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := opened.Probes[0]; p.Failed != "" || p.Repeats == 0 {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestDNSQuery(t *testing.T) {
+	next := datagrams(dnsPort)
+	if diff := cmp.Diff([]byte{0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1}, []byte(next())[2:]); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// A stand-in takes connections and lets go of them at its end.
+func TestStandIn(t *testing.T) {
+	a := &Agent{}
+	to := freePort(t)
+	if _, err := a.standInBegin(t.Context(), wire.StandInRequest{Protocol: state.TCP, Addresses: []netip.AddrPort{to}, Limit: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", to.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // of a test
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if _, err := conn.Read(make([]byte, 1)); !os.IsTimeout(err) {
+		t.Errorf("while it stands in: %v", err)
+	}
+	a.standIn.end()
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || os.IsTimeout(err) {
+		t.Errorf("afterwards: %d bytes, %v", n, err)
+	}
+	if _, err := net.Dial("tcp", to.String()); err == nil {
+		t.Error("it still listens")
+	}
 }

@@ -15,10 +15,17 @@ const maxWatch = 10 * time.Minute
 
 func (a *Agent) watchStart(_ context.Context, req wire.WatchRequest) (wire.Nothing, error) {
 	a.endWatch()
-	if !req.Service.IsValid() || req.Limit <= 0 || req.Limit > maxWatch {
-		return wire.Nothing{}, fmt.Errorf("a watch of %s for %s is not possible", req.Service, req.Limit)
+	if len(req.Patterns) == 0 || req.Limit <= 0 || req.Limit > maxWatch {
+		return wire.Nothing{}, fmt.Errorf("a watch for %d patterns and %s is not possible", len(req.Patterns), req.Limit)
 	}
-	w, err := kernel.StartWatch(req.Service, req.Clients, req.Limit)
+	patterns := make([]kernel.Pattern, len(req.Patterns))
+	for i, p := range req.Patterns {
+		if len(p.To) == 0 {
+			return wire.Nothing{}, errors.New("a watch for packets to anybody is not possible")
+		}
+		patterns[i] = kernel.Pattern(p)
+	}
+	w, err := kernel.StartWatch(patterns, req.Limit)
 	a.watch = w
 	return wire.Nothing{}, err
 }
@@ -27,11 +34,11 @@ func (a *Agent) watchStop(context.Context, wire.Nothing) (wire.Watched, error) {
 	if a.watch == nil {
 		return wire.Watched{}, errors.New("no watch is running")
 	}
-	flows, others, err := a.watch.Stop()
+	seen, err := a.watch.Stop()
 	a.watch = nil
-	out := wire.Watched{Others: others}
-	for _, f := range flows {
-		out.Flows = append(out.Flows, wire.Flow(f))
+	var out wire.Watched
+	for _, s := range seen {
+		out.Seen = append(out.Seen, wire.Sighting(s))
 	}
 	return out, err
 }
@@ -39,7 +46,7 @@ func (a *Agent) watchStop(context.Context, wire.Nothing) (wire.Watched, error) {
 // endWatch drops a watch whose result nobody asked for.
 func (a *Agent) endWatch() {
 	if a.watch != nil {
-		_, _, _ = a.watch.Stop()
+		_, _ = a.watch.Stop()
 		a.watch = nil
 	}
 }

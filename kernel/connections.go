@@ -3,6 +3,7 @@ package kernel
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -27,15 +28,19 @@ type Connection struct {
 type Connections struct {
 	Found            []Connection // of the clients that were asked for
 	Active, Inactive int          // other connections, as the schedulers count them
+	// Templates counts the clients that a persistent service keeps on their
+	// real servers.
+	Templates int
 }
 
 // The tables below belong to a network namespace. /proc/net is the one of the
 // process' first thread, which is another than ours in the tests.
 const procNet = "/proc/thread-self/net/"
 
-// FindConnections looks clients up in the connection table. The table of a
-// busy director has millions of rows: it is read once, a row at a time.
-func FindConnections(ctx context.Context, service state.ServiceID, clients []netip.AddrPort) (Connections, error) {
+// FindConnections looks clients up in the connection table, among those to the
+// given addresses of the service. The table of a busy director has millions of
+// rows: it is read once, a row at a time.
+func FindConnections(ctx context.Context, service state.ServiceID, addresses, clients []netip.AddrPort) (Connections, error) {
 	f, err := os.Open(procNet + "ip_vs_conn")
 	if errors.Is(err, fs.ErrNotExist) {
 		return Connections{}, errors.New("the module ip_vs is not loaded")
@@ -44,7 +49,7 @@ func FindConnections(ctx context.Context, service state.ServiceID, clients []net
 		return Connections{}, err
 	}
 	defer f.Close() //nolint:errcheck // read only
-	return scanConnections(ctx, f, service, clients)
+	return scanConnections(ctx, f, service, addresses, clients)
 }
 
 // scanConnections reads the table's text:
@@ -53,42 +58,58 @@ func FindConnections(ctx context.Context, service state.ServiceID, clients []net
 //	TCP C0A85B07 9CB0 C0A85B1E 0050 C0A85B04 0050 ESTABLISHED     899
 //
 // IPv4 addresses are hexadecimal numbers, IPv6 addresses have all their digits.
-func scanConnections(ctx context.Context, r io.Reader, service state.ServiceID, clients []netip.AddrPort) (Connections, error) {
+func scanConnections(ctx context.Context, r io.Reader, service state.ServiceID, addresses, clients []netip.AddrPort) (Connections, error) {
 	var out Connections
-	// All columns before DestIP have a fixed width for one family, so a row is
-	// ours when it begins with the text expected of it.
-	protocol := fmt.Sprintf("%-3s ", strings.ToUpper(string(service.Protocol)))
-	to := " " + connectionText(service.Address) + " "
+	// All columns before DestIP have a fixed width for one family. Of a row
+	// the protocol and what is beyond the client's column are "to".
+	width := connectionWidth(service.Is6())
+	toColumns := func(protocol string, a netip.AddrPort) string {
+		return fmt.Sprintf("%-3s ", strings.ToUpper(protocol)) + connectionText(a)
+	}
+	protocol := string(service.Protocol)
+	ours := map[string]bool{}
+	for _, a := range addresses {
+		ours[toColumns(protocol, a)] = true
+	}
+	template := toColumns(protocol, service.Address)
+	if service.FWMark != 0 {
+		template = toColumns("ip", markAddress(service))
+	}
 	wanted := make(map[string]netip.AddrPort, len(clients))
-	from := 0
 	for _, c := range clients {
-		text := connectionText(c)
-		if from != 0 && from != len(text) {
-			return out, errors.New("clients of both address families")
+		if c.Addr().Is6() != service.Is6() {
+			return out, fmt.Errorf("client %s is of another address family than the service", c)
 		}
-		from = len(text)
-		wanted[text] = c
+		wanted[connectionText(c)] = c
 	}
-	if from == 0 {
-		from = len(connectionText(service.Address)) // of the same family
-	}
-	width := len(protocol) + from + len(to)
 
+	const proto = len("TCP ")
+	var to []byte
 	rows := bufio.NewScanner(r)
 	for n := 0; rows.Scan(); n++ {
 		if n%4096 == 0 && ctx.Err() != nil {
 			return out, ctx.Err()
 		}
 		row := rows.Bytes()
-		if len(row) < width || string(row[:len(protocol)]) != protocol || string(row[width-len(to):width]) != to {
+		if len(row) < proto+2*width+2 || row[proto+width] != ' ' {
 			continue
 		}
-		rest := strings.Fields(string(row[width:]))
+		from := string(row[proto : proto+width])
+		to = append(append(to[:0], row[:proto]...), row[proto+width+1:proto+2*width+1]...)
+		if strings.HasSuffix(from, " 0000") {
+			if string(to) == template {
+				out.Templates++
+			}
+			continue
+		}
+		if !ours[string(to)] {
+			continue
+		}
+		rest := strings.Fields(string(row[proto+2*width+1:]))
 		if len(rest) < 3 {
 			return out, fmt.Errorf("row %q of the IPVS connection table is cut short", row)
 		}
-		text := row[len(protocol) : len(protocol)+from]
-		client, ok := wanted[string(text)]
+		client, ok := wanted[from]
 		switch {
 		case ok:
 			dest, err := parseConnectionAddress(rest[0], rest[1])
@@ -96,8 +117,6 @@ func scanConnections(ctx context.Context, r io.Reader, service state.ServiceID, 
 				return out, fmt.Errorf("row %q of the IPVS connection table: %w", row, err)
 			}
 			out.Found = append(out.Found, Connection{client, dest, rest[2]})
-		case strings.HasSuffix(string(text), " 0000"):
-			// A persistence template, which is no connection.
 		case activeState(rest[2]):
 			out.Active++
 		default:
@@ -107,7 +126,27 @@ func scanConnections(ctx context.Context, r io.Reader, service state.ServiceID, 
 	return out, rows.Err()
 }
 
-// activeState reports what IPVS takes for an active TCP connection.
+// connectionWidth is that of an address and port in the table.
+func connectionWidth(is6 bool) int {
+	if is6 {
+		return len("2001:0db8:0000:0000:0000:0000:0000:001e 0050")
+	}
+	return len("C000021E 0050")
+}
+
+// markAddress is what the templates of a fwmark service have for its address:
+// the mark in its first four octets (ip_vs_sched_persist in ip_vs_core.c).
+func markAddress(service state.ServiceID) netip.AddrPort {
+	var a [16]byte
+	binary.BigEndian.PutUint32(a[:], service.FWMark)
+	if service.IPv6 {
+		return netip.AddrPortFrom(netip.AddrFrom16(a), 0)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(a[:4])), 0)
+}
+
+// activeState reports what IPVS takes for an active connection. Those of UDP
+// all count as inactive.
 func activeState(name string) bool {
 	switch name {
 	case "ESTABLISHED", "SYN_SENT", "SYN_RECV", "SYNACK":

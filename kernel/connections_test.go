@@ -36,7 +36,7 @@ func TestScanConnections(t *testing.T) {
 		"IPv4": {
 			service: "192.0.2.30:80",
 			clients: []string{"192.0.2.7:40112", "192.0.2.7:40113", "192.0.2.7:40114"},
-			want: Connections{Active: 1, Inactive: 1, Found: []Connection{
+			want: Connections{Active: 1, Inactive: 1, Templates: 1, Found: []Connection{
 				{netip.MustParseAddrPort("192.0.2.7:40112"), netip.MustParseAddrPort("192.0.2.4:80"), "ESTABLISHED"},
 				{netip.MustParseAddrPort("192.0.2.7:40113"), netip.MustParseAddrPort("192.0.2.5:8080"), "SYN_RECV"},
 			}},
@@ -55,7 +55,7 @@ func TestScanConnections(t *testing.T) {
 		},
 		"no clients": {
 			service: "192.0.2.30:80",
-			want:    Connections{Active: 3, Inactive: 1},
+			want:    Connections{Active: 3, Inactive: 1, Templates: 1},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestScanConnections(t *testing.T) {
 				clients = append(clients, netip.MustParseAddrPort(c))
 			}
 			service := state.ServiceID{Protocol: state.TCP, Address: netip.MustParseAddrPort(test.service)}
-			got, err := scanConnections(context.Background(), strings.NewReader(connectionTable), service, clients)
+			got, err := scanConnections(context.Background(), strings.NewReader(connectionTable), service, []netip.AddrPort{service.Address}, clients)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,6 +72,24 @@ func TestScanConnections(t *testing.T) {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+// A firewall mark's connections are known by the addresses its clients used,
+// and its templates by the mark.
+func TestScanConnectionsOfAMark(t *testing.T) {
+	service := state.ServiceID{Protocol: state.TCP, FWMark: 7}
+	got, err := scanConnections(context.Background(), strings.NewReader(connectionTable), service,
+		[]netip.AddrPort{netip.MustParseAddrPort("192.0.2.30:80"), netip.MustParseAddrPort("192.0.2.30:81")},
+		[]netip.AddrPort{netip.MustParseAddrPort("192.0.2.7:40114")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Connections{Active: 3, Inactive: 1, Templates: 1, Found: []Connection{
+		{netip.MustParseAddrPort("192.0.2.7:40114"), netip.MustParseAddrPort("192.0.2.5:81"), "ESTABLISHED"},
+	}}
+	if diff := cmp.Diff(want, got, byText); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 
@@ -83,7 +101,7 @@ func TestScanConnectionsRefuses(t *testing.T) {
 		"TCP C0000207 9CB0 C000021E 0050 C00002 0050 ESTABLISHED 899\n",
 		"TCP C0000207 9CB0 C000021E 0050 C0000204 XX50 ESTABLISHED 899\n",
 	} {
-		if got, err := scanConnections(context.Background(), strings.NewReader(row), service, client); err == nil {
+		if got, err := scanConnections(context.Background(), strings.NewReader(row), service, []netip.AddrPort{service.Address}, client); err == nil {
 			t.Errorf("%q was read as %v", row, got)
 		}
 	}
@@ -93,7 +111,7 @@ func TestScanConnectionsEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	service := state.ServiceID{Protocol: state.TCP, Address: netip.MustParseAddrPort("192.0.2.30:80")}
-	if _, err := scanConnections(ctx, strings.NewReader(connectionTable), service, nil); err == nil {
+	if _, err := scanConnections(ctx, strings.NewReader(connectionTable), service, nil, nil); err == nil {
 		t.Error("no error with a context that has ended")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -159,24 +160,28 @@ func TestWhoHas(t *testing.T) {
 }
 
 // What comes in is counted, and what goes out is not: at the client's end of
-// the wire only the replies are seen, at the service's only the requests.
+// the wire only the replies are seen, at the service's only the requests. The
+// first of each carries the same mark.
 func TestWatchOnAWire(t *testing.T) {
 	s := newSegment(t)
-	for _, ip := range []string{"192.0.2.30", "2001:db8::30"} {
+	for ip, from := range map[string]string{"192.0.2.30": "192.0.2.7", "2001:db8::30": "2001:db8::7"} {
 		service := netip.MustParseAddrPort(s.listen(net.JoinHostPort(ip, "0")).Addr().String())
-		clients := []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")}
+		clients, vip, ports := addrs(from), addrs(ip), []uint16{service.Port()}
+		requests := []Pattern{{Protocol: state.TCP, From: clients, To: vip, ToPorts: ports}}
+		replies := []Pattern{{Protocol: state.TCP, From: vip, FromPorts: ports, To: clients}}
+		anybody := []Pattern{{Protocol: state.TCP, To: vip, ToPorts: ports, Opening: true}}
 
-		here, err := StartWatch(service, clients, time.Minute)
+		here, err := StartWatch(append(replies, requests...), time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var there, elsewhere *Watch
 		s.inThere(func() {
-			there, err = StartWatch(service, clients, time.Minute)
+			there, err = StartWatch(append(replies, requests...), time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}
-			elsewhere, err = StartWatch(service, []netip.Addr{netip.MustParseAddr("192.0.2.8")}, time.Minute)
+			elsewhere, err = StartWatch(anybody, time.Minute)
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -187,27 +192,129 @@ func TestWatchOnAWire(t *testing.T) {
 		}
 		client := netip.MustParseAddrPort(conn.LocalAddr().String())
 
+		marks := map[uint32]bool{}
 		for name, end := range map[string]struct {
 			watch *Watch
-			flows []Flow
-			other int
+			want  []Sighting
 		}{
-			"client":    {here, []Flow{{Client: client, Replies: 1}}, 0},
-			"service":   {there, []Flow{{Client: client, Opening: 1, Requests: 2}}, 0},
-			"elsewhere": {elsewhere, []Flow{}, 1},
+			"client":    {here, []Sighting{{From: service, To: client, Opening: true, Count: 1}}},
+			"service":   {there, []Sighting{{From: client, To: service, Opening: true, Count: 1}, {From: client, To: service, Count: 1}}},
+			"elsewhere": {elsewhere, []Sighting{{To: service, Opening: true, Count: 1}}},
 		} {
-			flows, others, err := end.watch.Stop()
+			got, err := end.watch.Stop()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(end.flows, flows, byText); diff != "" || others != end.other {
-				t.Errorf("%s of %s: %d others, want %d; flows (-want +got)\n%s", name, service, others, end.other, diff)
+			for i := range got {
+				if got[i].Opening && got[i].From.IsValid() {
+					marks[got[i].Mark] = true
+					got[i].Mark = 0
+				}
 			}
-			if _, _, err := end.watch.Stop(); err == nil {
+			opening := func(a, b Sighting) bool { return a.Opening && !b.Opening }
+			if diff := cmp.Diff(end.want, got, byText, cmpopts.SortSlices(opening)); diff != "" {
+				t.Errorf("%s of %s (-want +got)\n%s", name, service, diff)
+			}
+			if _, err := end.watch.Stop(); err == nil {
 				t.Errorf("a watch could be ended twice")
 			}
 		}
+		if len(marks) != 1 || marks[0] {
+			t.Errorf("marks of one connection: %v", marks)
+		}
 		_ = conn.Close()
+	}
+}
+
+func TestEcho(t *testing.T) {
+	s := newSegment(t)
+	_ = s
+	for _, test := range []struct {
+		from, to string
+		want     bool
+	}{
+		{"192.0.2.7", "192.0.2.30", true},
+		{"192.0.2.7", "192.0.2.31", false},
+		{"2001:db8::7", "2001:db8::30", true},
+	} {
+		asked, answered, err := Echo(t.Context(), netip.MustParseAddr(test.from), netip.MustParseAddr(test.to), time.Second)
+		if err != nil || answered != test.want || asked == 0 {
+			t.Errorf("%s to %s: asked %d times, answered: %v, %v", test.from, test.to, asked, answered, err)
+		}
+	}
+	if _, _, err := Echo(t.Context(), netip.MustParseAddr("192.0.2.99"), netip.MustParseAddr("192.0.2.30"), time.Second); err == nil {
+		t.Error("no error from an address this host does not have")
+	}
+}
+
+// The peer's kernel acknowledges the packet and its program reads nothing of
+// it; when the wire is too narrow, nothing comes.
+func TestFullSize(t *testing.T) {
+	s := newSegment(t)
+	for _, ip := range []string{"192.0.2.30", "2001:db8::30"} {
+		listener := s.listen(net.JoinHostPort(ip, "0"))
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := conn.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f *FullSize
+		send := func() (acknowledged bool) {
+			err = errors.Join(raw.Control(func(fd uintptr) {
+				if f, err = NewFullSize(int(fd)); err == nil {
+					err = f.Send()
+				}
+				for range 50 {
+					if ok, _ := f.Acknowledged(); ok {
+						acknowledged = true
+						return
+					}
+					time.Sleep(2 * time.Millisecond)
+				}
+			}), err)
+			if err != nil {
+				t.Fatalf("%s: %v", ip, err)
+			}
+			return acknowledged
+		}
+		if !send() || f.Octets != 1500 {
+			t.Errorf("%s: no acknowledgement of %d octets", ip, f.Octets)
+		}
+		s.inThere(func() { s.setMTU(1400) })
+		if send() {
+			t.Errorf("%s: %d octets came through a device with an MTU of 1400", ip, f.Octets)
+		}
+		s.inThere(func() { s.setMTU(1500) })
+		_ = peer.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		if n, err := peer.Read(make([]byte, 1)); n != 0 || !os.IsTimeout(err) {
+			t.Errorf("%s: the program read %d bytes, %v", ip, n, err)
+		}
+		_ = conn.Close()
+		_ = peer.Close()
+	}
+}
+
+// setMTU narrows the wire at the end it is called in.
+func (s *segment) setMTU(n int) {
+	s.t.Helper()
+	k, err := Open()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer k.Close()
+	link, err := k.route.LinkByName("eth0")
+	if err == nil {
+		err = k.route.LinkSetMTU(link, n)
+	}
+	if err != nil {
+		s.t.Fatal(err)
 	}
 }
 
@@ -223,7 +330,7 @@ func TestFindSocketsOnAWire(t *testing.T) {
 		}
 		client := netip.MustParseAddrPort(conn.LocalAddr().String())
 		var got []Socket
-		s.inThere(func() { got, err = FindSockets(context.Background(), port, []uint16{client.Port()}) })
+		s.inThere(func() { got, err = FindSockets(context.Background(), []uint16{port}, []uint16{client.Port()}) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,14 +369,14 @@ func TestFindConnectionsOfIPVS(t *testing.T) {
 	}
 	defer conn.Close() //nolint:errcheck // of a test
 	client := netip.MustParseAddrPort(conn.LocalAddr().String())
-	got, err := FindConnections(t.Context(), id, []netip.AddrPort{client})
+	got, err := FindConnections(t.Context(), id, []netip.AddrPort{vip}, []netip.AddrPort{client})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(Connections{Found: []Connection{{client, rip, "ESTABLISHED"}}}, got, byText); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	got, err = FindConnections(t.Context(), id, nil)
+	got, err = FindConnections(t.Context(), id, []netip.AddrPort{vip}, nil)
 	if err != nil || got.Active != 1 {
 		t.Errorf("of others: %+v, %v", got, err)
 	}

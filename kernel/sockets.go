@@ -13,6 +13,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/lvsform/lvsform/state"
 )
 
 // Socket is a TCP connection as this host sees it.
@@ -21,12 +23,42 @@ type Socket struct {
 	State         string // as ss(8) and IPVS name it: ESTABLISHED, SYN_RECV, ...
 }
 
-// FindSockets lists the TCP connections of a local port whose peers have one
-// of the given ports. It reads /proc/net/tcp and tcp6, not sock_diag(7), which
-// would load a module.
-func FindSockets(ctx context.Context, port uint16, peers []uint16) ([]Socket, error) {
+// FindSockets lists the TCP connections of some local ports whose peers have
+// one of the given ports. It reads /proc/net/tcp and tcp6, not sock_diag(7),
+// which would load a module.
+func FindSockets(ctx context.Context, ports, peers []uint16) ([]Socket, error) {
+	locals, remotes := portTexts(ports), portTexts(peers)
+	return readSockets(ctx, state.TCP, func(local, remote, _ string) bool { return locals[local] && remotes[remote] })
+}
+
+// FindListeners lists the sockets that take requests from anybody: of TCP those
+// that listen, of UDP those without a peer. An unspecified address stands for
+// all of its family; one of IPv6 takes IPv4 requests, too, unless it was told
+// not to, which the tables do not say.
+func FindListeners(ctx context.Context, protocol state.Protocol) ([]netip.AddrPort, error) {
+	code := map[state.Protocol]string{state.TCP: "0A", state.UDP: "07"}[protocol]
+	found, err := readSockets(ctx, protocol, func(_, remote, state string) bool { return remote == "0000" && state == code })
+	var out []netip.AddrPort
+	for _, s := range found {
+		out = append(out, s.Local)
+	}
+	return out, err
+}
+
+// portTexts are ports as the tables have them.
+func portTexts(ports []uint16) map[string]bool {
+	out := make(map[string]bool, len(ports))
+	for _, p := range ports {
+		out[fmt.Sprintf("%04X", p)] = true
+	}
+	return out
+}
+
+// readSockets reads the tables of both families; wanted is asked with the
+// texts of the local port, the peer's port and the state.
+func readSockets(ctx context.Context, protocol state.Protocol, wanted func(local, remote, state string) bool) ([]Socket, error) {
 	var out []Socket
-	for _, name := range []string{"tcp", "tcp6"} {
+	for _, name := range []string{string(protocol), string(protocol) + "6"} {
 		f, err := os.Open(procNet + name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // a kernel without IPv6
@@ -34,7 +66,7 @@ func FindSockets(ctx context.Context, port uint16, peers []uint16) ([]Socket, er
 		if err != nil {
 			return nil, err
 		}
-		found, err := scanSockets(ctx, f, port, peers)
+		found, err := scanSockets(ctx, f, wanted)
 		_ = f.Close()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Name(), err)
@@ -48,12 +80,7 @@ func FindSockets(ctx context.Context, port uint16, peers []uint16) ([]Socket, er
 //
 //	sl  local_address rem_address   st tx_queue ...
 //	 0: 1E5BA8C0:0050 075BA8C0:9CB0 01 00000000:00000000 ...
-func scanSockets(ctx context.Context, r io.Reader, port uint16, peers []uint16) ([]Socket, error) {
-	local := fmt.Sprintf("%04X", port)
-	wanted := make(map[string]bool, len(peers))
-	for _, p := range peers {
-		wanted[fmt.Sprintf("%04X", p)] = true
-	}
+func scanSockets(ctx context.Context, r io.Reader, wanted func(local, remote, state string) bool) ([]Socket, error) {
 	var out []Socket
 	rows := bufio.NewScanner(r)
 	for n := 0; rows.Scan(); n++ {
@@ -69,7 +96,7 @@ func scanSockets(ctx context.Context, r io.Reader, port uint16, peers []uint16) 
 		}
 		_, here, _ := strings.Cut(f[1], ":")
 		_, there, _ := strings.Cut(f[2], ":")
-		if here != local || !wanted[there] {
+		if !wanted(here, there, f[3]) {
 			continue
 		}
 		s := Socket{State: tcpState(f[3])}

@@ -44,7 +44,7 @@ func TestScanSockets(t *testing.T) {
 		"empty": {table: heading},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := scanSockets(context.Background(), strings.NewReader(test.table), 80, []uint16{40112, 40113})
+			got, err := scanSockets(context.Background(), strings.NewReader(test.table), onlyPeers)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,13 +55,18 @@ func TestScanSockets(t *testing.T) {
 	}
 }
 
+// onlyPeers wants the connections of port 80 with two peers.
+func onlyPeers(local, remote, _ string) bool {
+	return local == "0050" && (remote == "9CB0" || remote == "9CB1")
+}
+
 func TestScanSocketsRefuses(t *testing.T) {
 	for _, row := range []string{
 		"   0: 1E0200C0:0050\n",
 		"   0: 1E0200C0:0050 070200:9CB0 01 x\n",
 		"   0: 1E0200C0:0050 070200XX:9CB0 01 x\n",
 	} {
-		if got, err := scanSockets(context.Background(), strings.NewReader("heading\n"+row), 80, []uint16{40112}); err == nil {
+		if got, err := scanSockets(context.Background(), strings.NewReader("heading\n"+row), onlyPeers); err == nil {
 			t.Errorf("%q was read as %v", row, got)
 		}
 	}

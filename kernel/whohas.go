@@ -1,16 +1,20 @@
 package kernel
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mdlayher/socket"
@@ -169,4 +173,43 @@ func neighbourQuestion(mac net.HardwareAddr, source, target netip.Addr) question
 			return bytes.Clone(sender) // the option may be left out
 		},
 	}
+}
+
+// Neighbour looks an IPv4 address up in the neighbour table of a device; mac is
+// empty when it has no entry, or none that is of use.
+func Neighbour(device string, address netip.Addr) (mac string, permanent bool, err error) {
+	f, err := os.Open(procNet + "arp")
+	if err != nil {
+		return "", false, err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	return scanNeighbours(f, device, address)
+}
+
+// The flags of a neighbour in /proc/net/arp, from if_arp.h.
+const (
+	arpComplete  = 0x02
+	arpPermanent = 0x04
+)
+
+// scanNeighbours reads the table's text:
+//
+//	IP address       HW type     Flags       HW address            Mask     Device
+//	192.168.91.30    0x1         0x6         52:54:00:aa:bb:cc     *        ens33
+func scanNeighbours(r io.Reader, device string, address netip.Addr) (mac string, permanent bool, err error) {
+	rows := bufio.NewScanner(r)
+	for rows.Scan() {
+		f := strings.Fields(rows.Text())
+		if len(f) != 6 || f[0] != address.String() || f[5] != device {
+			continue
+		}
+		flags, err := strconv.ParseUint(f[2], 0, 32)
+		if err != nil {
+			return "", false, fmt.Errorf("row %q of the neighbour table: %w", rows.Text(), err)
+		}
+		if flags&(arpComplete|arpPermanent) != 0 {
+			return f[3], flags&arpPermanent != 0, nil
+		}
+	}
+	return "", false, rows.Err()
 }

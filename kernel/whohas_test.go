@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -77,5 +78,30 @@ func TestQuestions(t *testing.T) {
 				t.Errorf("answer %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+func TestScanNeighbours(t *testing.T) {
+	const table = `IP address       HW type     Flags       HW address            Mask     Device
+192.0.2.30       0x1         0x6         02:00:00:00:00:03     *        eth0
+192.0.2.31       0x1         0x2         02:00:00:00:00:04     *        eth0
+192.0.2.32       0x1         0x0         00:00:00:00:00:00     *        eth0
+192.0.2.30       0x1         0x2         02:00:00:00:00:05     *        eth1
+`
+	for _, test := range []struct {
+		device, address string
+		mac             string
+		permanent       bool
+	}{
+		{"eth0", "192.0.2.30", "02:00:00:00:00:03", true},
+		{"eth0", "192.0.2.31", "02:00:00:00:00:04", false},
+		{"eth0", "192.0.2.32", "", false},
+		{"eth0", "192.0.2.3", "", false},
+		{"eth1", "192.0.2.30", "02:00:00:00:00:05", false},
+	} {
+		mac, permanent, err := scanNeighbours(strings.NewReader(table), test.device, netip.MustParseAddr(test.address))
+		if err != nil || mac != test.mac || permanent != test.permanent {
+			t.Errorf("%s on %s: %s, permanent: %v, %v", test.address, test.device, mac, permanent, err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/lvsform/lvsform/inventory"
@@ -91,68 +92,134 @@ func gcd(a, b uint32) uint32 {
 	return a
 }
 
-// judgeDistribution checks how the director shared the probes out.
+// countsConnections reports whether the shares depend on what connections
+// there were before the probes.
+func countsConnections(s *inventory.Service) bool {
+	return s.Persistence.Timeout != 0 || shareOf(s.Scheduler) == shareEach
+}
+
+// judgeDistribution checks how the director shared the probes out; of a
+// persistent service, the clients.
 func judgeDistribution(s *inventory.Service, ev *evidence) Check {
+	units, noun := given(s, ev)
 	got := make([]int, len(s.RealServers))
-	total, unknown := 0, 0
+	total := len(units)
+	for _, u := range units {
+		got[slices.Index(s.RealServers, u.server)]++
+	}
+	unknown := 0
 	for _, p := range ev.probes {
 		if p.row == nil && p.noTable {
 			unknown++
 		}
-		if p.row == nil || p.server == nil {
-			continue // told by real-server-known or reachability
-		}
-		for i, r := range s.RealServers {
-			if r == p.server {
-				got[i]++
-				total++
-			}
-		}
 	}
-	if total == 0 && unknown != 0 {
+	switch {
+	case total == 0 && unknown != 0:
 		return ev.check(checkDistribution, []string{"which real server the director gave the probes to is not known"}, "")
-	}
-	if total == 0 {
+	case total == 0:
 		return ev.check(checkDistribution, []string{"the director gave no probe to a real server of the service"}, "")
 	}
-	var wrong []string
-	for i, r := range s.RealServers {
-		if r.Weight == 0 && got[i] != 0 {
-			wrong = append(wrong, fmt.Sprintf("%s has weight 0 and got %s", r.Host.Name, count(got[i], "probe")))
-		}
-	}
-	note := ""
-	switch shareOf(s.Scheduler) {
-	case shareTurns:
-		var more []string
-		more, note = judgeTurns(s, got, total, ev.others+unknown)
-		wrong = append(wrong, more...)
-	case shareEach:
-		_, servers := turns(s)
-		switch {
-		case total < servers:
-			note = fmt.Sprintf("too few to show that each of %d gets some", servers)
-		case busy(ev):
-			note = fmt.Sprintf("others have %d active and %d inactive connections, so not every server need get some", ev.active, ev.inactive)
-		default:
-			wrong = append(wrong, judgeEach(s, got)...)
-		}
-	case shareClient:
-		wrong = append(wrong, judgeClients(s, ev)...)
-	case shareService:
-		if n := used(got); n > 1 {
-			wrong = append(wrong, fmt.Sprintf("%s gives one VIP always the same server; %d were used", s.Scheduler, n))
-		}
-	case shareHeaviest:
-		wrong = append(wrong, judgeHeaviest(s, got)...)
-	case shareAny:
-		note = s.Scheduler + " may choose any of them"
-	}
-	seen := fmt.Sprintf("%s over %s: %s", s.Scheduler, count(total, "probe"), shares(s, got))
+	wrong, note := judgeShares(s, ev, units, got, ev.others+unknown)
+	seen := fmt.Sprintf("%s over %s: %s", s.Scheduler, count(total, noun), shares(s, got))
 	if note != "" {
 		seen += "; " + note
 	}
 	return ev.check(checkDistribution, wrong, seen)
+}
+
+// unit is what the scheduler gave to a real server at a time.
+type unit struct {
+	client netip.Addr
+	server *inventory.RealServer
+}
+
+// given lists the scheduler's decisions: the probes, or the first one of each
+// client of a persistent service.
+func given(s *inventory.Service, ev *evidence) (units []unit, noun string) {
+	noun = "probe"
+	kept := map[netip.Prefix]bool{}
+	for _, p := range ev.probes {
+		if p.server == nil || p.row == nil && !s.OnePacket {
+			continue // told by real-server-known or reachability
+		}
+		if s.Persistence.Timeout != 0 && s.Persistence.Engine == "" {
+			noun = "client"
+			group := persistenceGroup(s, p.local.Addr())
+			if kept[group] {
+				continue
+			}
+			kept[group] = true
+		}
+		units = append(units, unit{p.local.Addr(), p.server})
+	}
+	return units, noun
+}
+
+// judgeShares holds what each real server got against the scheduler. The note
+// says why less was demanded than the scheduler's own rule; others is how many
+// turns somebody else may have had.
+func judgeShares(s *inventory.Service, ev *evidence, units []unit, got []int, others int) (wrong []string, note string) {
+	if s.Persistence.Timeout != 0 && ev.templates != 0 {
+		return nil, fmt.Sprintf("%s had a real server from before, which it keeps whatever the scheduler says", count(ev.templates, "client"))
+	}
+	limited := false
+	for i, r := range s.RealServers {
+		if r.Weight == 0 && got[i] != 0 {
+			wrong = append(wrong, fmt.Sprintf("%s has weight 0 and got %s", r.Host.Name, count(got[i], "probe")))
+		}
+		if r.UpperThreshold != 0 {
+			limited = true
+			if held := held(ev, r); uint32(held) > r.UpperThreshold {
+				wrong = append(wrong, fmt.Sprintf("%s takes %s at a time and got %d", r.Host.Name, count(int(r.UpperThreshold), "connection"), held))
+			}
+		}
+	}
+	if limited {
+		return wrong, "the thresholds may rightly change the shares"
+	}
+	for _, p := range ev.probes {
+		if s.OnePacket {
+			others += p.repeats // each was given on its own
+		}
+	}
+	var more []string
+	switch shareOf(s.Scheduler) {
+	case shareTurns:
+		more, note = judgeTurns(s, got, len(units), others)
+	case shareEach:
+		_, servers := turns(s)
+		switch {
+		case len(units) < servers:
+			note = fmt.Sprintf("too few to show that each of %d gets some", servers)
+		case busy(ev):
+			note = fmt.Sprintf("others have %d active and %d inactive connections, so not every server need get some", ev.active, ev.inactive)
+		case s.OnePacket:
+			note = "without connections to count, " + s.Scheduler + " may choose any of them"
+		default:
+			more = judgeEach(s, got)
+		}
+	case shareClient:
+		more = judgeClients(s, units)
+	case shareService:
+		if n := used(got); n > 1 {
+			more = append(more, fmt.Sprintf("%s gives one VIP always the same server; %d were used", s.Scheduler, n))
+		}
+	case shareHeaviest:
+		more = judgeHeaviest(s, got)
+	case shareAny:
+		note = s.Scheduler + " may choose any of them"
+	}
+	return append(wrong, more...), note
+}
+
+// held counts the probes that were open at a real server at the same time.
+func held(ev *evidence, r *inventory.RealServer) (n int) {
+	for _, p := range ev.probes {
+		if p.server == r && p.row != nil && p.failed == "" {
+			n++
+		}
+	}
+	return n
 }
 
 // judgeTurns holds the shares against the cycle. The probes are consecutive
@@ -217,20 +284,20 @@ func judgeHeaviest(s *inventory.Service, got []int) (wrong []string) {
 	return wrong
 }
 
-// judgeClients holds every client address to one server.
-func judgeClients(s *inventory.Service, ev *evidence) []string {
+// judgeClients holds every client address to one server. With sh-port and
+// mh-port the client's port counts, too.
+func judgeClients(s *inventory.Service, units []unit) []string {
+	if slices.Contains(s.Flags, "flag-2") {
+		return nil
+	}
 	var wrong tally
 	first := map[netip.Addr]*inventory.RealServer{}
-	for _, p := range ev.probes {
-		if p.row == nil || p.server == nil {
-			continue
+	for _, u := range units {
+		if first[u.client] == nil {
+			first[u.client] = u.server
 		}
-		a := p.local.Addr()
-		if first[a] == nil {
-			first[a] = p.server
-		}
-		if first[a] != p.server {
-			wrong.add("of %s at %s after %s, where %s keeps to one server", a, p.server.Host.Name, first[a].Host.Name, s.Scheduler)
+		if first[u.client] != u.server {
+			wrong.add("of %s at %s after %s, where %s keeps to one server", u.client, u.server.Host.Name, first[u.client].Host.Name, s.Scheduler)
 		}
 	}
 	return wrong.lines()

@@ -13,11 +13,13 @@ type evidence struct {
 	probes []probe
 	notes  []string // what was left out, and why
 	// others counts connections that somebody else opened meanwhile; active
-	// and inactive are those in the connection table before.
-	others, active, inactive int
-	answers                  []answer // of the VIP's network
-	owners                   map[string][]owner
-	ownersMissing            bool // some host's devices are not among them
+	// and inactive are those in the connection table before, and templates the
+	// clients that a persistent service already kept on their servers.
+	others, active, inactive, templates int
+	answers                             []answer // of the VIP's network
+	neighbours                          []neighbour
+	owners                              map[string][]owner
+	ownersMissing                       bool // some host's devices are not among them
 	// troubles are the steps that could not be done, by the check they were for.
 	troubles map[string][]string
 }
@@ -25,24 +27,55 @@ type evidence struct {
 // probe is one connection, as the hosts on its way know it.
 type probe struct {
 	client string         // host
+	entry  netip.AddrPort // where the client sent it
+	vip    netip.AddrPort // where the director gets it
 	local  netip.AddrPort // the client's; zero where it had no route
-	failed string         // why it did not connect
+	failed string         // why it did not connect, or was not answered
+	// mark is what tells it from others wherever it is seen, however
+	// translated (wire.Sighting); 0 if not known. repeats is how often a
+	// datagram was sent again.
+	mark    uint32
+	repeats int
 	// row is what the director's connection table has of it.
 	director string // host
 	row      *wire.Connection
-	server   *inventory.RealServer // that the director chose, or that has the socket
-	socket   *wire.Socket          // what the real server has of it
-	requests int                   // packets the directors saw
-	replies  int
+	server   *inventory.RealServer // that the director chose, or that got it
+	// arrived is what came in at the real server, wrapped what brought it there
+	// in a tunnel, and socket what took it.
+	arrived, wrapped *wire.Sighting
+	socket           *wire.Socket
+	requests         int // packets the directors saw
+	replies          int
+	full             *wire.FullSize
 	// What could not be asked. Then nothing follows from a row or a socket
-	// that is not there, or from packets that nobody saw.
-	noTable, noSockets, noWatch bool
+	// that is not there, or from packets that nobody saw: at the directors, or
+	// at the real server.
+	noTable, noSockets, noWatch, noArrival bool
+}
+
+// saw is the source and destination that the real server saw: those of its
+// socket, or else of the packet that came in.
+func (p *probe) saw() (from, to netip.AddrPort, ok bool) {
+	switch {
+	case p.socket != nil:
+		return p.socket.Remote, p.socket.Local, true
+	case p.arrived != nil:
+		return p.arrived.From, p.arrived.To, true
+	default:
+		return netip.AddrPort{}, netip.AddrPort{}, false
+	}
 }
 
 // answer is what one host's question for the VIP brought.
 type answer struct {
 	host, device string   // who asked
 	macs         []string // who answered
+}
+
+// neighbour is what one host that must know the VIP's MAC for good has for it.
+type neighbour struct {
+	host, device string
+	wire.Neighbour
 }
 
 // owner is a device with a certain MAC address; several can share one.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -23,12 +24,6 @@ type gatherer struct {
 	inv   *inventory.Inventory
 	hosts map[string]wire.Caller
 	opts  Options
-	macs  map[string]macsAnswer // by host
-}
-
-type macsAnswer struct {
-	wire.MACs
-	err error
 }
 
 // ask puts one question to a host. The step says what it is about.
@@ -47,112 +42,93 @@ func ask[Out any](ctx context.Context, g *gatherer, host, step string, limit tim
 	return out, nil
 }
 
-// collectMACs learns every host's devices, to name who answers for a VIP.
-func (g *gatherer) collectMACs(ctx context.Context) {
-	answers := make([]macsAnswer, len(g.inv.Hosts))
+// reply is one host's answer to a question that several were asked.
+type reply[Out any] struct {
+	host string
+	got  Out
+	err  error
+}
+
+// askAll puts a question to several hosts at the same time; request makes each
+// host's own. The replies are in the order of the hosts.
+func askAll[Out any](ctx context.Context, g *gatherer, hosts []*inventory.Host, step string, limit time.Duration, method wire.Method, request func(*inventory.Host) any) []reply[Out] {
+	out := make([]reply[Out], len(hosts))
 	var all sync.WaitGroup
-	for i, h := range g.inv.Hosts {
+	for i, h := range hosts {
 		all.Go(func() {
-			answers[i].MACs, answers[i].err = ask[wire.MACs](ctx, g, h.Name, "list devices", callLimit, wire.MethodMACs, wire.Nothing{})
+			got, err := ask[Out](ctx, g, h.Name, step, limit, method, request(h))
+			out[i] = reply[Out]{h.Name, got, err}
 		})
 	}
 	all.Wait()
-	g.macs = map[string]macsAnswer{}
-	for i, h := range g.inv.Hosts {
-		g.macs[h.Name] = answers[i]
-	}
+	return out
 }
 
-// gather finds out all there is to know about a service.
-func (g *gatherer) gather(ctx context.Context, s *inventory.Service) *evidence {
-	ev := &evidence{}
-	if cannotVerify(s) != "" {
-		return ev
-	}
-	clients, notes := clientsOf(g.inv, s)
-	ev.notes = notes
-	n := g.opts.Probes
-	if n <= 0 {
-		n = defaultProbes(s)
-	}
-	for _, c := range clients {
-		g.opts.Progress(fmt.Sprintf("%s: %s from %s", s.Name, count(n, "probe"), c.Name))
-		g.probe(ctx, s, c, n, ev)
-	}
-	g.opts.Progress(s.Name + ": asking who has " + s.VIP.String())
-	g.askForVIP(ctx, s, ev)
-	return ev
+// target is what a client sends its probes to.
+type target struct {
+	client *inventory.Host
+	entry  netip.AddrPort
+	vip    netip.AddrPort
 }
 
-// clientsOf lists the hosts that can send test traffic to the service, and
-// says which clients cannot.
-func clientsOf(inv *inventory.Inventory, s *inventory.Service) (clients []*inventory.Host, notes []string) {
+// targetsOf lists what test traffic the clients can send to the service's
+// ports, and says which clients cannot.
+func targetsOf(inv *inventory.Inventory, s *inventory.Service, ports []uint16) (targets []target, notes []string) {
 	for _, h := range inv.Hosts {
 		if !h.Has(inventory.RoleClient) {
 			continue
 		}
-		isServer := slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return r.Host == h })
+		why := ""
 		switch {
 		case slices.Contains(s.Directors, h):
-			notes = append(notes, fmt.Sprintf("no probe from client %s: it is the service's director and would talk to itself", h.Name))
-		case isServer:
-			notes = append(notes, fmt.Sprintf("no probe from client %s: it is a real server of the service and would talk to itself", h.Name))
-		default:
-			clients = append(clients, h)
+			why = "it is the service's director and would talk to itself"
+		case serverOn(s, h) != nil:
+			why = "it is a real server of the service and would talk to itself"
+		case !slices.ContainsFunc(addressesOf(h), func(a netip.Addr) bool { return a.Is6() == s.VIP.Is6() }):
+			why = "it has no address of the VIP's family"
+		}
+		for _, port := range ports {
+			entry := modes.Entry(inv, ofPort(s, port), h)
+			if why == "" && !entry.IsValid() {
+				why = "it has no route to the VIP"
+			}
+			if why == "" {
+				targets = append(targets, target{h, entry, netip.AddrPortFrom(s.VIP, port)})
+			}
+		}
+		if why != "" {
+			notes = append(notes, fmt.Sprintf("no probe from client %s: %s", h.Name, why))
 		}
 	}
-	return clients, notes
+	return targets, notes
 }
 
-// probe opens connections from one client and looks at them from all sides
-// while they are open.
-func (g *gatherer) probe(ctx context.Context, s *inventory.Service, client *inventory.Host, n int, ev *evidence) {
-	service := netip.AddrPortFrom(s.VIP, s.Port)
-	openLimit := time.Duration(n)*time.Second/2 + g.opts.Timeout + callLimit
+// ofPort is the part of a service that is reached on one port.
+func ofPort(s *inventory.Service, port uint16) *inventory.Service {
+	one := *s
+	one.FWMark, one.Ports, one.Port = 0, nil, port
+	return &one
+}
 
-	watch := wire.WatchRequest{Service: service, Clients: addressesOf(client), Limit: openLimit + 3*callLimit}
-	var watching []*inventory.Host
-	blind := false
-	for _, d := range s.Directors {
-		if _, err := ask[wire.Nothing](ctx, g, d.Name, "watch for packets", callLimit, wire.MethodWatchStart, watch); err != nil {
-			ev.trouble(checkBypass, err)
-			blind = true
-			continue
+// serverOn is the service's real server on a host, nil if there is none.
+func serverOn(s *inventory.Service, h *inventory.Host) *inventory.RealServer {
+	for _, r := range s.RealServers {
+		if r.Host == h {
+			return r
 		}
-		watching = append(watching, d)
 	}
+	return nil
+}
 
-	opened, err := ask[wire.ProbeOpened](ctx, g, client.Name, "open connections", openLimit, wire.MethodProbeOpen,
-		wire.ProbeOpenRequest{Address: service, Count: n, Timeout: g.opts.Timeout})
-	if err != nil {
-		ev.trouble(checkReachability, err)
-	}
-	probes := make([]probe, len(opened.Probes))
-	for i, p := range opened.Probes {
-		probes[i] = probe{client: client.Name, local: p.Local, failed: p.Failed}
-	}
-	if len(probes) != 0 {
-		g.lookUpConnections(ctx, s, probes, ev)
-		g.lookUpSockets(ctx, s, probes, ev)
-	}
-	for _, d := range watching {
-		seen, err := ask[wire.Watched](ctx, g, d.Name, "watch for packets", callLimit, wire.MethodWatchStop, wire.Nothing{})
-		if err != nil {
-			ev.trouble(checkBypass, err)
-			blind = true
-			continue
+// serverHosts are the hosts of the real servers, each once.
+func serverHosts(s *inventory.Service) []*inventory.Host {
+	var out []*inventory.Host
+	for _, r := range s.RealServers {
+		if !slices.Contains(out, r.Host) {
+			out = append(out, r.Host)
 		}
-		ev.others += seen.Others
-		countPackets(seen, probes, ev)
 	}
-	for i := range probes {
-		probes[i].noWatch = blind
-	}
-	if len(opened.Probes) != 0 {
-		// The agent would do it by itself; what is known is known.
-		_, _ = ask[wire.Nothing](ctx, g, client.Name, "close connections", callLimit, wire.MethodProbeClose, wire.Nothing{})
-	}
-	ev.probes = append(ev.probes, probes...)
+	return out
 }
 
 func addressesOf(h *inventory.Host) []netip.Addr {
@@ -165,119 +141,59 @@ func addressesOf(h *inventory.Host) []netip.Addr {
 	return out
 }
 
-// lookUpConnections asks the directors which real server got each probe.
-func (g *gatherer) lookUpConnections(ctx context.Context, s *inventory.Service, probes []probe, ev *evidence) {
-	req := wire.ConnectionsRequest{Service: state.ServiceID{
-		Protocol: state.Protocol(s.Protocol),
-		Address:  netip.AddrPortFrom(s.VIP, s.Port),
-	}}
-	for _, p := range probes {
-		if p.local.IsValid() {
-			req.Clients = append(req.Clients, p.local)
-		}
-	}
-	for _, d := range s.Directors {
-		table, err := ask[wire.Connections](ctx, g, d.Name, "look up connections", callLimit, wire.MethodConnections, req)
-		if err != nil {
-			ev.trouble(checkServerKnown, err)
-			for i := range probes {
-				probes[i].noTable = true
-			}
-			continue
-		}
-		for i := range probes {
-			p := &probes[i]
-			for _, row := range table.Found {
-				if row.Client == p.local {
-					p.director, p.row, p.server = d.Name, &row, serverAt(s, row.Destination)
-				}
-			}
-		}
-		if len(ev.probes) == 0 { // of a second client, the first one's are among them
-			ev.active += table.Active
-			ev.inactive += table.Inactive
-		}
-	}
-}
-
-// serverAt is the service's real server with this address, nil if none has it.
-func serverAt(s *inventory.Service, dest netip.AddrPort) *inventory.RealServer {
+// serverAt is the service's real server that gets what comes for a port of the
+// VIP at a destination, nil if none does.
+func serverAt(s *inventory.Service, vip uint16, dest netip.AddrPort) *inventory.RealServer {
 	for _, r := range s.RealServers {
-		if r.Port == dest.Port() && slices.Contains(addressesOf(r.Host), dest.Addr()) {
+		if serverPort(r, vip) == dest.Port() && (r.Address == dest.Addr() || !r.Address.IsValid() && slices.Contains(addressesOf(r.Host), dest.Addr())) {
 			return r
 		}
 	}
 	return nil
 }
 
-// lookUpSockets asks the real servers what they saw. All are asked: a request
-// that went around the director is at one of them, too.
-func (g *gatherer) lookUpSockets(ctx context.Context, s *inventory.Service, probes []probe, ev *evidence) {
-	var ports []uint16
-	for _, p := range probes {
-		if p.local.IsValid() {
-			ports = append(ports, p.local.Port())
-		}
+// serverPort is the port to which the director sends what comes for a port of
+// the VIP.
+func serverPort(r *inventory.RealServer, vip uint16) uint16 {
+	if r.Port == 0 {
+		return vip
 	}
-	tables := make([]wire.Sockets, len(s.RealServers))
-	errs := make([]error, len(s.RealServers))
-	var all sync.WaitGroup
-	for i, r := range s.RealServers {
-		all.Go(func() {
-			tables[i], errs[i] = ask[wire.Sockets](ctx, g, r.Host.Name, "look up sockets", callLimit, wire.MethodSockets,
-				wire.SocketsRequest{Port: r.Port, Peers: ports})
-		})
-	}
-	all.Wait()
-	for i, r := range s.RealServers {
-		if errs[i] != nil {
-			ev.trouble(checkServerKnown, errs[i])
-		}
-		for j := range probes {
-			p := &probes[j]
-			if p.row != nil && p.server != r {
-				continue
-			}
-			p.noSockets = p.noSockets || errs[i] != nil
-			if found := g.socketOf(p, tables[i].Found); found != nil {
-				p.server, p.socket = r, found
-			}
-		}
-	}
+	return r.Port
 }
 
-// socketOf finds a probe among a real server's sockets: the one whose peer is
-// the client, or else one from the same port of another host of the inventory,
-// which has rewritten the source on the way and, as the kernel does when it
-// can, kept the port.
-func (g *gatherer) socketOf(p *probe, sockets []wire.Socket) *wire.Socket {
-	var rewritten *wire.Socket
-	for _, s := range sockets {
-		if s.Remote == p.local {
-			return &s
-		}
-		if p.row == nil || s.Remote.Port() != p.local.Port() {
-			continue
-		}
-		for _, h := range g.inv.Hosts {
-			if slices.Contains(addressesOf(h), s.Remote.Addr()) {
-				rewritten = &s
+// listeningPort is the one on which the real server's program gets it.
+func listeningPort(r *inventory.RealServer, vip uint16) uint16 {
+	if r.Redirect != 0 && keepsDestination(r.Mode) {
+		return r.Redirect
+	}
+	return serverPort(r, vip)
+}
+
+// keepsDestination reports whether the director hands packets on unchanged.
+func keepsDestination(m inventory.Mode) bool {
+	return m == inventory.ModeDR || m == inventory.ModeTUN
+}
+
+// localAddresses are those a fullnat service's real servers may see as source.
+func localAddresses(s *inventory.Service) []netip.Addr {
+	if len(s.LocalAddresses) != 0 {
+		return s.LocalAddresses
+	}
+	var out []netip.Addr
+	for _, d := range s.Directors {
+		for _, a := range addressesOf(d) {
+			if a != s.VIP && a.Is6() == s.VIP.Is6() {
+				out = append(out, a)
 			}
 		}
 	}
-	return rewritten
+	return out
 }
 
-// countPackets gives each probe what a director saw of it. What else the
-// client host opened is somebody else's.
-func countPackets(seen wire.Watched, probes []probe, ev *evidence) {
-	for _, f := range seen.Flows {
-		i := slices.IndexFunc(probes, func(p probe) bool { return p.local == f.Client })
-		if i < 0 {
-			ev.others += f.Opening
-			continue
-		}
-		probes[i].requests += f.Requests
-		probes[i].replies += f.Replies
+// kernelID is how the directors' kernels know the service.
+func kernelID(s *inventory.Service) state.ServiceID {
+	if s.FWMark != 0 {
+		return state.ServiceID{Protocol: state.Protocol(s.Protocol), FWMark: s.FWMark, IPv6: s.VIP.Is6()}
 	}
+	return state.ServiceID{Protocol: state.Protocol(s.Protocol), Address: netip.AddrPortFrom(s.VIP, s.Port)}
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,17 +19,21 @@ import (
 // world answers for all hosts as a working topology would: lb gives
 // connections to the real servers in turns.
 type world struct {
+	mu    sync.Mutex
 	inv   *inventory.Inventory
 	rows  []wire.Connection
-	held  map[string]int          // open probes by client
-	watch map[string][]netip.Addr // whom a host watches
-	calls []string                // "host method" in their order, those made side by side left out
+	held  map[string]int  // open probes by client
+	watch map[string]bool // by host
+	// listening and standing are addresses by real server.
+	listening, standing map[string][]netip.AddrPort
+	calls               []string // "host method" in their order, those made side by side left out
+	asked               []string // "host method" of all, in no order
 	// broken makes a call fail: "host method".
 	broken string
 }
 
 func newWorld(inv *inventory.Inventory) *world {
-	return &world{inv: inv, held: map[string]int{}, watch: map[string][]netip.Addr{}}
+	return &world{inv: inv, held: map[string]int{}, watch: map[string]bool{}, listening: map[string][]netip.AddrPort{}, standing: map[string][]netip.AddrPort{}}
 }
 
 func (w *world) callers() map[string]wire.Caller {
@@ -50,7 +55,11 @@ func (h *worldHost) Call(_ context.Context, m wire.Method, req, resp any) error 
 	if h.broken == h.host.Name+" "+string(m) {
 		return errBroken
 	}
-	if m != wire.MethodMACs && m != wire.MethodSockets {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asked = append(h.asked, h.host.Name+" "+string(m))
+	sideBySide := []wire.Method{wire.MethodMACs, wire.MethodSockets, wire.MethodFullSize, wire.MethodProbeClose}
+	if !slices.Contains(sideBySide, m) && !strings.HasPrefix(h.host.Name, "web") {
 		h.calls = append(h.calls, h.host.Name+" "+string(m))
 	}
 	out, err := json.Marshal(h.answer(m, req))
@@ -88,27 +97,46 @@ func (h *worldHost) answer(m wire.Method, req any) any {
 		for _, row := range h.rows {
 			if row.Destination.Addr() == own && slices.Contains(req.Peers, row.Client.Port()) {
 				s := h.inv.Services[0]
-				out.Found = append(out.Found, wire.Socket{Local: netip.AddrPortFrom(s.VIP, s.Port), Remote: row.Client, State: "ESTABLISHED"})
+				out.Found = append(out.Found, wire.Socket{Local: netip.AddrPortFrom(s.VIP, row.Destination.Port()), Remote: row.Client, State: "ESTABLISHED"})
 			}
 		}
 		return out
 	case wire.WatchRequest:
-		h.watch[h.host.Name] = req.Clients
+		h.watch[h.host.Name] = true
 	case wire.WhoHasRequest:
-		return wire.WhoHas{MACs: []string{lbMAC}}
+		var out wire.WhoHas
+		for range req.Questions {
+			out.Answers = append(out.Answers, wire.Answers{MACs: []string{lbMAC}})
+		}
+		return out
+	case wire.EchoRequest:
+		return wire.Echo{Asked: 1, Answered: true}
+	case wire.ListenersRequest:
+		return wire.Listeners{Addresses: h.listening[h.host.Name]}
+	case wire.StandInRequest:
+		h.standing[h.host.Name] = req.Addresses
 	}
 	switch m {
 	case wire.MethodWatchStop:
+		h.watch[h.host.Name] = false
 		var out wire.Watched
-		for _, row := range h.rows {
-			if slices.Contains(h.watch[h.host.Name], row.Client.Addr()) {
-				out.Flows = append(out.Flows, wire.Flow{Client: row.Client, Opening: 1, Requests: 2})
+		s := h.inv.Services[0]
+		for i, row := range h.rows {
+			if !strings.HasPrefix(h.host.Name, "web") || row.Destination.Addr() == own {
+				out.Seen = append(out.Seen, wire.Sighting{From: row.Client, To: netip.AddrPortFrom(s.VIP, row.Destination.Port()), Opening: true, Mark: uint32(i + 1), Count: 1})
 			}
 		}
-		delete(h.watch, h.host.Name)
+		return out
+	case wire.MethodFullSize:
+		var out wire.FullSizes
+		for _, row := range h.rows {
+			out.Sent = append(out.Sent, wire.FullSize{Local: row.Client, Octets: 1500, Acknowledged: true})
+		}
 		return out
 	case wire.MethodProbeClose:
 		h.held[h.host.Name] = 0
+	case wire.MethodStandInEnd:
+		delete(h.standing, h.host.Name)
 	case wire.MethodMACs:
 		last := own.As4()[3]
 		return wire.MACs{Devices: map[string]string{"eth0": "02:00:00:00:00:0" + string('0'+rune(last))}}
@@ -131,9 +159,7 @@ func TestRun(t *testing.T) {
 	// The watch is on before the first probe, and the tables are read while
 	// the probes are open.
 	want := []string{
-		"lb watch-start", "client probe-open", "lb connections", "lb watch-stop", "client probe-close",
-		"lb watch-start", "remote probe-open", "lb connections", "lb watch-stop", "remote probe-close",
-		"client who-has",
+		"lb watch-start", "client probe-open", "remote probe-open", "lb connections", "lb watch-stop", "client who-has",
 	}
 	if diff := cmp.Diff(want, w.calls); diff != "" {
 		t.Errorf("calls (-want +got)\n%s", diff)
@@ -150,6 +176,7 @@ func TestRunWithAFailure(t *testing.T) {
 		{"client probe-open", []string{checkReachability}},
 		{"client probe-close", nil},
 		{"lb connections", []string{checkServerKnown, checkDistribution}},
+		{"client full-size", []string{checkFullSize}},
 		{"web1 sockets", []string{checkServerKnown}},
 		{"lb watch-start", []string{checkBypass}},
 		{"lb watch-stop", []string{checkBypass}},
@@ -187,8 +214,8 @@ func TestRunWithAFailure(t *testing.T) {
 					t.Errorf("%s still holds %d probes", host, n)
 				}
 			}
-			for host := range w.watch {
-				if test.broken != host+" watch-stop" {
+			for host, on := range w.watch {
+				if on && test.broken != host+" watch-stop" {
 					t.Errorf("%s still watches", host)
 				}
 			}
@@ -223,9 +250,9 @@ func TestClientsThatCannotProbe(t *testing.T) {
 	s := inv.Services[0]
 	s.Directors = append(s.Directors, inv.Hosts[0])
 	s.RealServers = append(s.RealServers, &inventory.RealServer{Host: inv.Hosts[1], Port: 80})
-	clients, notes := clientsOf(inv, s)
-	if len(clients) != 0 {
-		t.Errorf("%d clients", len(clients))
+	targets, notes := targetsOf(inv, s, []uint16{80})
+	if len(targets) != 0 {
+		t.Errorf("%d targets", len(targets))
 	}
 	want := []string{
 		"no probe from client client: it is the service's director and would talk to itself",
@@ -233,6 +260,77 @@ func TestClientsThatCannotProbe(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, notes); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+	_, notes = targetsOf(inv, topology(t, `vip: "2001:db8::30", port: 80, mode: dr, real_servers: [web1]`).Services[0], []uint16{80})
+	if diff := cmp.Diff([]string{"no probe from client remote: it has no address of the VIP's family"}, notes); diff != "" {
+		t.Errorf("IPv6 (-want +got)\n%s", diff)
+	}
+}
+
+// A client that is forwarded to the VIP sends its probes to where it is
+// forwarded from.
+func TestTargets(t *testing.T) {
+	inv := topology(t, "vip: 192.0.2.30, fwmark: 7, ports: [80, 443], mode: dr, real_servers: [web1]")
+	inv.Hosts[2].Forwards = []*inventory.PortForward{{
+		Listen: netip.MustParseAddrPort("198.51.100.1:443"), To: netip.MustParseAddrPort("192.0.2.30:443"), Protocol: inventory.TCP,
+	}}
+	targets, _ := targetsOf(inv, inv.Services[0], inv.Services[0].Ports)
+	var got []string
+	for _, x := range targets {
+		got = append(got, x.client.Name+" "+x.entry.String()+" "+x.vip.String())
+	}
+	want := []string{
+		"client 192.0.2.30:80 192.0.2.30:80", "client 192.0.2.30:443 192.0.2.30:443",
+		"remote 192.0.2.30:80 192.0.2.30:80", "remote 198.51.100.1:443 192.0.2.30:443",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// A service of every port is probed on the lowest one on which all real
+// servers listen.
+func TestServiceOfEveryPort(t *testing.T) {
+	s := topology(t, "vip: 192.0.2.30, port: 0, persistence: 300, mode: dr, real_servers: [web1, web2]").Services[0]
+	at := func(list ...string) (out []netip.AddrPort) {
+		for _, a := range list {
+			out = append(out, netip.MustParseAddrPort(a))
+		}
+		return out
+	}
+	for name, test := range map[string]struct {
+		web1, web2 []netip.AddrPort
+		want       []uint16
+	}{
+		"both":              {at("0.0.0.0:22", "0.0.0.0:80"), at("[::]:80", "127.0.0.1:22"), []uint16{80}},
+		"at the VIP":        {at("192.0.2.30:443"), at("0.0.0.0:443"), []uint16{443}},
+		"no port of both":   {at("0.0.0.0:80"), at("0.0.0.0:81"), nil},
+		"at another's port": {at("192.0.2.4:80"), at("192.0.2.5:80"), nil},
+	} {
+		got := servicePorts(s, map[string][]netip.AddrPort{"web1": test.web1, "web2": test.web2})
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", name, diff)
+		}
+	}
+}
+
+// Where nothing listens the agent does, only there, and only for the test.
+func TestStandIn(t *testing.T) {
+	inv := topology(t, rr)
+	w := newWorld(inv)
+	w.listening["web1"] = []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:80")}
+	r, err := Run(t.Context(), inv, w.callers(), Options{StandIn: true})
+	if err != nil || !r.Passed {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if diff := cmp.Diff([]string{"lvsform itself listened on web2 at 192.0.2.30:80, where nothing else did"}, r.Services[0].Notes); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if slices.Contains(w.asked, "web1 stand-in") || !slices.Contains(w.asked, "web2 stand-in") {
+		t.Errorf("asked: %v", w.asked)
+	}
+	if len(w.standing) != 0 {
+		t.Errorf("still standing in: %v", w.standing)
 	}
 }
 
@@ -245,8 +343,8 @@ func TestAskers(t *testing.T) {
 		"clients first":          {service: rr, want: []string{"client eth0 192.0.2.7"}},
 		"gateways for far ones":  {service: rr, without: []string{"client"}, want: []string{"gw eth1 192.0.2.1"}},
 		"real servers otherwise": {service: rr, without: []string{"client", "gw"}, want: []string{"web1 eth0 192.0.2.4", "web2 eth0 192.0.2.5"}},
-		"by family":              {service: `vip: "2001:db8::30", real_servers: [web1]`, want: []string{"client eth0 2001:db8::7"}},
-		"VIP in no network":      {service: `vip: 203.0.113.30, real_servers: [web1]`},
+		"by family":              {service: `vip: "2001:db8::30", port: 80, mode: dr, real_servers: [web1]`, want: []string{"client eth0 2001:db8::7"}},
+		"VIP in no network":      {service: `vip: 203.0.113.30, port: 80, mode: dr, real_servers: [web1]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inv := topology(t, test.service)
@@ -262,26 +360,89 @@ func TestAskers(t *testing.T) {
 	}
 }
 
-// A request whose source was rewritten on the way is found by its port.
+// A request whose source was rewritten is found by where it was seen to come
+// from, or else by its port.
 func TestSocketOfRewrittenSource(t *testing.T) {
-	g := &gatherer{inv: topology(t, rr)}
+	inv := topology(t, rr)
+	trial := &trial{gatherer: &gatherer{inv: inv}, service: inv.Services[0]}
 	vip := netip.MustParseAddrPort("192.0.2.30:80")
-	p := &probe{local: netip.MustParseAddrPort("192.0.2.7:40000"), row: &wire.Connection{}}
-	own := wire.Socket{Local: vip, Remote: p.local}
+	local := netip.MustParseAddrPort("192.0.2.7:40000")
+	own := wire.Socket{Local: vip, Remote: local}
 	byDirector := wire.Socket{Local: vip, Remote: netip.MustParseAddrPort("192.0.2.3:40000")}
 	stranger := wire.Socket{Local: vip, Remote: netip.MustParseAddrPort("203.0.113.9:40000")}
 	otherPort := wire.Socket{Local: vip, Remote: netip.MustParseAddrPort("192.0.2.3:40001")}
+	seen := &wire.Sighting{From: otherPort.Remote, To: vip}
 	for name, test := range map[string]struct {
+		arrived *wire.Sighting
 		sockets []wire.Socket
 		want    *wire.Socket
 	}{
-		"as it was sent":       {[]wire.Socket{byDirector, own}, &own},
-		"by a host we know":    {[]wire.Socket{stranger, byDirector}, &byDirector},
-		"somebody else's":      {[]wire.Socket{stranger, otherPort}, nil},
-		"no socket whatsoever": {nil, nil},
+		"as it was sent":        {nil, []wire.Socket{byDirector, own}, &own},
+		"by a host we know":     {nil, []wire.Socket{stranger, byDirector}, &byDirector},
+		"somebody else's":       {nil, []wire.Socket{stranger, otherPort}, nil},
+		"no socket whatsoever":  {nil, nil, nil},
+		"as it was seen":        {seen, []wire.Socket{stranger, byDirector, otherPort}, &otherPort},
+		"seen, but not as that": {seen, []wire.Socket{stranger, byDirector}, nil},
 	} {
-		if diff := cmp.Diff(test.want, g.socketOf(p, test.sockets), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+		p := &probe{local: local, row: &wire.Connection{}, arrived: test.arrived}
+		if diff := cmp.Diff(test.want, trial.socketOf(p, test.sockets), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", name, diff)
 		}
+	}
+}
+
+// Whatever the director makes of its addresses, a connection is known by its
+// mark, and its replies by where they come from and go to.
+func TestFollow(t *testing.T) {
+	inv := topology(t, mixed)
+	s := inv.Services[0]
+	at := netip.MustParseAddrPort
+	local, vip, rip, behind := at("192.0.2.7:40000"), at("192.0.2.30:80"), at("192.0.2.5:8080"), at("192.0.2.3:1024")
+	ev := &evidence{probes: []probe{{client: "client", vip: vip, local: local, row: &wire.Connection{Client: local, Destination: rip}, server: s.RealServers[1]}}}
+	tr := &trial{gatherer: &gatherer{inv: inv}, service: s, ports: []uint16{80}, ev: ev, seen: map[string][]wire.Sighting{
+		"lb": {
+			{From: local, To: vip, Opening: true, Mark: 7, Count: 1},
+			{From: local, To: vip, Count: 2},
+			{From: at("192.0.2.7:1"), To: vip, Opening: true, Mark: 8, Count: 1},
+			{To: vip, Opening: true, Count: 3},
+			{From: rip, To: behind, Opening: true, Mark: 7, Count: 1},
+			{From: rip, To: at("192.0.2.3:1025"), Opening: true, Mark: 9, Count: 1},
+		},
+		"web1": {{From: at("192.0.2.3:1026"), To: at("192.0.2.4:80"), Opening: true, Mark: 7, Count: 1}},
+		"web2": {
+			{From: at("192.0.2.3:1025"), To: rip, Opening: true, Mark: 9, Count: 1},
+			{From: behind, To: rip, Opening: true, Mark: 7, Count: 1},
+		},
+	}}
+	tr.follow()
+	p := ev.probes[0]
+	if p.requests != 3 || p.replies != 1 || ev.others != 4 {
+		t.Errorf("%d requests, %d replies, %d of others", p.requests, p.replies, ev.others)
+	}
+	if p.arrived == nil || p.arrived.From != behind || p.server != s.RealServers[1] {
+		t.Errorf("arrived: %+v", p.arrived)
+	}
+}
+
+// Tunnels are asked both ways and need no service.
+func TestRunOfATunnel(t *testing.T) {
+	inv := topology(t, rr)
+	inv.Tunnels = []*inventory.Tunnel{{Name: "tun0", Type: "gre", Ends: [2]*inventory.TunnelEnd{
+		{Host: inv.Hosts[0], Address: netip.MustParseAddr("198.51.100.1")}, {Host: inv.Hosts[3], Address: netip.MustParseAddr("198.51.100.2")},
+	}}}
+	inv.Services = nil
+	w := newWorld(inv)
+	w.inv = topology(t, rr)
+	r, err := Run(t.Context(), inv, w.callers(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"lb watch-start", "client echo", "lb watch-stop", "client watch-start", "lb echo", "client watch-stop"}
+	if diff := cmp.Diff(want, w.calls); diff != "" {
+		t.Errorf("calls (-want +got)\n%s", diff)
+	}
+	// Nothing came in through a tunnel in this world.
+	if r.Passed || len(r.Tunnels) != 1 || !r.Tunnels[0].Checks[0].Passed || r.Tunnels[0].Checks[1].Passed {
+		t.Errorf("%+v", r)
 	}
 }

@@ -2,7 +2,7 @@ package verify
 
 import (
 	"fmt"
-	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/lvsform/lvsform/inventory"
@@ -10,13 +10,30 @@ import (
 
 // The checks, in the order of a report. Their names are part of the output.
 const (
-	checkReachability = "reachability"            // every probe connected
-	checkServerKnown  = "real-server-known"       // director and real server both have every probe
-	checkSourceClient = "source-is-client"        // the real server saw CIP
-	checkDestVIP      = "destination-is-vip"      // the real server saw VIP and port
-	checkBypass       = "replies-bypass-director" // replies do not come back through the director
-	checkOneMAC       = "one-mac-for-vip"         // the director alone answers ARP or ND
-	checkDistribution = "distribution"            // the real servers' shares fit the scheduler
+	checkReachability   = "reachability"               // every probe connected, or was answered
+	checkServerKnown    = "real-server-known"          // director and real server both have every probe
+	checkSourceClient   = "source-is-client"           // the real server saw CIP
+	checkSourceDirector = "source-is-director"         // the real server saw DIP, or one of the local addresses
+	checkDestVIP        = "destination-is-vip"         // the real server saw VIP and port
+	checkDestServer     = "destination-is-real-server" // the real server saw RIP and its own port
+	checkTunnelled      = "tunnel-to-real-server"      // the request came in the right tunnel from the director
+	checkBypass         = "replies-bypass-director"    // replies do not come back through the director
+	checkThrough        = "replies-through-director"   // replies do
+	checkFullSize       = "full-size-packets"          // the largest packets the client sends get through
+	checkOneMAC         = "one-mac-for-vip"            // the director alone answers ARP or ND
+	checkNeighbour      = "neighbour-is-director"      // arp: static; the VIP's senders know the director's MAC
+	checkPersistence    = "persistence"                // a client keeps its real server
+	checkDistribution   = "distribution"               // the real servers' shares fit the scheduler
+
+	// Of tunnels.
+	checkBothWays = "reach-both-ways" // each end is answered by the other
+	checkOuter    = "outer-header"    // in packets of the right type, between the right addresses
+)
+
+// What failed steps are filed under that several checks rest on.
+const (
+	checkReplies = "replies" // the directors' watch
+	checkArrival = "arrival" // the real servers' watch
 )
 
 // judge turns evidence into a verdict. It is pure.
@@ -27,42 +44,66 @@ func judge(s *inventory.Service, ev *evidence) Service {
 		return out
 	}
 	for _, p := range ev.probes {
-		out.Probes = append(out.Probes, p.report())
+		out.Probes = append(out.Probes, p.report(s))
 	}
-	out.Checks = append(out.Checks, judgeReachability(ev), judgeServerKnown(ev))
-	for _, check := range rowOf(s.Mode) {
-		out.Checks = append(out.Checks, check(s, ev))
+	out.Checks = append(out.Checks, judgeReachability(s, ev), judgeServerKnown(s, ev))
+	out.Checks = append(out.Checks, judgeRows(s, ev)...)
+	if s.Protocol == inventory.TCP {
+		checks, notes := judgeFullSize(ev)
+		out.Checks, out.Notes = append(out.Checks, checks...), append(out.Notes, notes...)
 	}
-	if ev.answers != nil || ev.troubles[checkOneMAC] != nil {
-		out.Checks = append(out.Checks, judgeOneMAC(s, ev))
+	out.Checks = append(out.Checks, judgeOwner(s, ev)...)
+	if s.Persistence.Timeout != 0 && s.Persistence.Engine == "" {
+		out.Checks = append(out.Checks, judgePersistence(s, ev))
 	}
 	out.Checks = append(out.Checks, judgeDistribution(s, ev))
-	out.Passed = true
-	for _, c := range out.Checks {
-		out.Passed = out.Passed && c.Passed
-	}
+	out.Notes = append(out.Notes, unproven(s, ev)...)
+	out.Passed = allPassed(out.Checks)
 	return out
 }
 
-// cannotVerify says why there is no way yet to verify the service.
+func allPassed(checks []Check) bool {
+	return len(checks) != 0 && !slices.ContainsFunc(checks, func(c Check) bool { return !c.Passed })
+}
+
+// cannotVerify says why there is no way to verify the service.
 func cannotVerify(s *inventory.Service) string {
-	switch {
-	case s.Protocol != inventory.TCP:
-		return fmt.Sprintf("lvsform has no probe for %s yet", s.Protocol)
-	case rowOf(s.Mode) == nil:
-		return fmt.Sprintf("lvsform does not know yet what to expect of mode %s", s.Mode)
+	if s.Protocol == inventory.SCTP {
+		// A socket would load the module sctp, and verify changes nothing.
+		return "lvsform has no probe for sctp"
 	}
 	return ""
 }
 
-func (p *probe) report() Probe {
+// unproven names the real servers of which the probes prove nothing.
+func unproven(s *inventory.Service, ev *evidence) []string {
+	var names []string
+	for _, r := range s.RealServers {
+		if r.Weight != 0 && !slices.ContainsFunc(ev.probes, func(p probe) bool { return p.server == r }) {
+			names = append(names, r.Host.Name)
+		}
+	}
+	if len(names) == 0 || len(names) == len(s.RealServers) {
+		return nil // or all failed, which the checks tell
+	}
+	return []string{"no probe came to " + strings.Join(names, ", ") + ", so nothing is proved of it"}
+}
+
+func (p *probe) report(s *inventory.Service) Probe {
 	out := Probe{Client: p.client}
+	if p.entry != p.vip {
+		out.Entry = p.entry
+	}
 	if p.server != nil {
 		out.RealServer = p.server.Host.Name
+		if p.server.Mode != s.Mode {
+			out.Mode = string(p.server.Mode)
+		}
 	}
-	if p.socket != nil {
-		out.Source, out.Destination = p.socket.Remote, p.socket.Local
+	if p.wrapped != nil {
+		out.Tunnel = outerText(p.wrapped)
 	}
+	out.Source, out.Destination, _ = p.saw()
 	if p.failed != "" {
 		out.Error = p.failed
 		if p.local.IsValid() {
@@ -113,7 +154,15 @@ func (t *tally) lines() []string {
 	return out
 }
 
-func judgeReachability(ev *evidence) Check {
+// succeeded is what a probe must have done.
+func succeeded(s *inventory.Service) string {
+	if s.Protocol == inventory.UDP {
+		return "answered"
+	}
+	return "connected"
+}
+
+func judgeReachability(s *inventory.Service, ev *evidence) Check {
 	var wrong tally
 	connected := 0
 	for _, p := range ev.probes {
@@ -121,29 +170,42 @@ func judgeReachability(ev *evidence) Check {
 			connected++
 			continue
 		}
-		wrong.add("from %s: %s (%s)", p.client, p.failed, p.trail())
+		wrong.add("from %s: %s (%s)", p.client, p.failed, p.trail(s))
 	}
 	if len(ev.probes) == 0 && ev.troubles[checkReachability] == nil {
 		return Check{Name: checkReachability, Evidence: "no probe was sent: the inventory has no client for this service"}
 	}
 	seen := ""
 	if len(ev.probes) != 0 {
-		seen = fmt.Sprintf("%d of %s connected", connected, count(len(ev.probes), "probe"))
+		seen = fmt.Sprintf("%d of %s %s", connected, count(len(ev.probes), "probe"), succeeded(s))
+		if n := ports(ev); n > 1 {
+			seen += fmt.Sprintf(" on %d ports", n)
+		}
 	}
 	return ev.check(checkReachability, wrong.lines(), seen)
 }
 
+func ports(ev *evidence) int {
+	found := map[uint16]bool{}
+	for _, p := range ev.probes {
+		found[p.vip.Port()] = true
+	}
+	return len(found)
+}
+
 // trail tells how far a probe came.
-func (p *probe) trail() string {
+func (p *probe) trail(s *inventory.Service) string {
 	switch {
 	case !p.local.IsValid():
 		return "the client sent nothing"
-	case p.row == nil && p.noTable && p.socket != nil:
-		return fmt.Sprintf("%s has it in state %s", p.server.Host.Name, p.socket.State)
+	case s.OnePacket && p.server != nil:
+		return "it came to " + p.server.Host.Name + ", which did not answer, or the reply was lost"
+	case p.row == nil && p.noTable && p.server != nil && p.inState() != "":
+		return p.server.Host.Name + " has it" + p.inState()
 	case p.row == nil && p.noTable:
 		return "where it went is not known"
-	case p.row == nil && p.socket != nil:
-		return fmt.Sprintf("%s got it around the director and has it in state %s", p.server.Host.Name, p.socket.State)
+	case p.row == nil && p.server != nil && (p.requests == 0 || p.socket != nil):
+		return p.server.Host.Name + " got it around the director" + p.inState()
 	case p.row == nil && p.noWatch:
 		return "no director's connection table has it"
 	case p.row == nil && p.requests == 0:
@@ -152,120 +214,125 @@ func (p *probe) trail() string {
 		return "it reached the director, whose connection table does not have it"
 	case p.server == nil:
 		return fmt.Sprintf("%s gave it to %s, which is no real server of the service", p.director, p.row.Destination)
-	case p.socket == nil && p.noSockets:
-		return fmt.Sprintf("%s gave it to %s and has it in state %s", p.director, p.server.Host.Name, p.row.State)
-	case p.socket == nil:
-		return fmt.Sprintf("%s gave it to %s and has it in state %s; %s has no such connection", p.director, p.server.Host.Name, p.row.State, p.server.Host.Name)
+	}
+	name := p.server.Host.Name
+	given := fmt.Sprintf("%s gave it to %s and has it in state %s", p.director, name, p.row.State)
+	switch {
+	case p.socket != nil:
+		return given + "; " + name + " has it" + p.inState() + ", so it came there and the reply was lost"
+	case p.arrived != nil && s.Protocol == inventory.UDP:
+		return given + fmt.Sprintf("; it came in there %s and was not answered, or the reply was lost", p.asArrived())
+	case p.arrived != nil && !p.noSockets:
+		return given + fmt.Sprintf("; it came in there %s, but %s has no such connection", p.asArrived(), name)
+	case p.wrapped != nil:
+		return given + fmt.Sprintf("; it came there in %s and did not come out of the tunnel", outerText(p.wrapped))
+	case p.noSockets || p.noArrival && s.Protocol == inventory.UDP:
+		return given
+	case s.Protocol == inventory.UDP:
+		return given + "; it did not come in at " + name
 	default:
-		return fmt.Sprintf("%s gave it to %s and has it in state %s; %s has it in state %s, so it came there and the reply was lost", p.director, p.server.Host.Name, p.row.State, p.server.Host.Name, p.socket.State)
+		return given + "; " + name + " has no such connection"
 	}
 }
 
-func judgeServerKnown(ev *evidence) Check {
+func (p *probe) inState() string {
+	if p.socket == nil {
+		return ""
+	}
+	return " in state " + p.socket.State
+}
+
+// asArrived names what the director may have changed, without ports of the
+// client's: probes that went the same way have the same text.
+func (p *probe) asArrived() string {
+	return fmt.Sprintf("from %s for %s", p.arrived.From.Addr(), p.arrived.To)
+}
+
+func judgeServerKnown(s *inventory.Service, ev *evidence) Check {
 	var wrong tally
 	connected, known := 0, 0
+	where := "in the connection table of the director and among the sockets of a real server"
+	switch {
+	case s.OnePacket: // the director keeps no connection
+		where = "among the packets that came in at a real server"
+	case s.Protocol == inventory.UDP:
+		where = "in the connection table of the director and among the packets that came in at a real server"
+	}
 	for _, p := range ev.probes {
 		if p.failed != "" {
 			continue
 		}
 		connected++
+		_, _, seen := p.saw()
 		switch {
-		case p.row == nil && p.noTable, p.socket == nil && p.noSockets:
+		case p.row == nil && p.noTable && !s.OnePacket, p.socket == nil && p.noSockets, !seen && p.noArrival:
 			// Who could not be asked is told by the step that failed.
-		case p.row == nil && p.socket != nil:
+		case s.Protocol == inventory.TCP && p.socket == nil && p.row != nil && p.server != nil:
+			wrong.add("given by %s to %s, which does not have the connection", p.director, p.server.Host.Name)
+		case s.OnePacket && seen:
+			known++
+		case s.OnePacket:
+			wrong.add("seen at no real server")
+		case p.row == nil && p.server != nil:
 			wrong.add("reached %s around the director, whose connection table does not have it", p.server.Host.Name)
 		case p.row == nil:
 			wrong.add("in no connection table of a director")
 		case p.server == nil:
 			wrong.add("given by %s to %s, which is no real server of the service", p.director, p.row.Destination)
-		case p.socket == nil:
-			wrong.add("given by %s to %s, which does not have the connection", p.director, p.server.Host.Name)
+		case !seen:
+			wrong.add("given by %s to %s, which did not see it", p.director, p.server.Host.Name)
 		default:
 			known++
 		}
 	}
 	seen := ""
 	if connected != 0 {
-		seen = fmt.Sprintf("%d of %s found in the connection table of the director and among the sockets of a real server", known, count(connected, "connected probe"))
+		seen = fmt.Sprintf("%d of %s found %s", known, count(connected, succeeded(s)+" probe"), where)
 	}
-	return ev.check(checkServerKnown, wrong.lines(), seen)
+	lines := wrong.lines()
+	if s.Protocol == inventory.UDP {
+		lines = append(lines, ev.troubles[checkArrival]...)
+	}
+	return ev.check(checkServerKnown, lines, seen)
 }
 
-// judgeSockets checks what the real servers saw of the probes: compare returns
-// what is wrong with one, "" if nothing is.
-func judgeSockets(ev *evidence, name, expected string, compare func(*probe) string) Check {
-	var wrong tally
-	n, right := 0, 0
-	for i := range ev.probes {
-		p := &ev.probes[i]
-		if p.socket == nil {
-			continue // real-server-known or reachability tells
-		}
-		n++
-		if text := compare(p); text != "" {
-			wrong.add("at %s: %s", p.server.Host.Name, text)
-		} else {
+// judgeFullSize checks that each connected probe's packet of full size was
+// acknowledged. A real server that has hung up, or waits for data before it
+// accepts, has no connection that could acknowledge anything.
+func judgeFullSize(ev *evidence) (checks []Check, notes []string) {
+	var wrong, without tally
+	right, largest := 0, 0
+	for _, p := range ev.probes {
+		switch {
+		case p.failed != "":
+		case p.socket != nil && p.socket.State == "SYN_RECV":
+			without.add("whose real server waits for data before it accepts (TCP_DEFER_ACCEPT)")
+		case p.full == nil:
+			wrong.add("had no packet of full size sent")
+		case p.full.HungUp:
+			without.add("on which the real server hung up at once")
+		case p.full.Failed != "":
+			wrong.add("from %s: %s", p.client, p.full.Failed)
+		case !p.full.Acknowledged:
+			name := "the real server"
+			if p.server != nil {
+				name = p.server.Host.Name
+			}
+			wrong.add("connected, but %s did not acknowledge a packet of %d octets from %s", name, p.full.Octets, p.client)
+		default:
 			right++
+			largest = max(largest, p.full.Octets)
 		}
+	}
+	for _, line := range without.lines() {
+		notes = append(notes, checkFullSize+" left out for "+line)
+	}
+	if notes != nil && right == 0 && wrong.texts == nil && ev.troubles[checkFullSize] == nil {
+		return nil, notes
 	}
 	seen := ""
-	if n != 0 {
-		seen = fmt.Sprintf("the real servers saw %s in %d of %s", expected, right, count(n, "probe"))
+	if right != 0 {
+		seen = fmt.Sprintf("packets of up to %d octets were acknowledged in %s", largest, count(right, "probe"))
 	}
-	return ev.check(name, wrong.lines(), seen)
-}
-
-func judgeSourceIsClient(_ *inventory.Service, ev *evidence) Check {
-	return judgeSockets(ev, checkSourceClient, "the client's own address and port", func(p *probe) string {
-		if p.socket.Remote == p.local {
-			return ""
-		}
-		return fmt.Sprintf("source %s instead of %s's %s", p.socket.Remote.Addr(), p.client, p.local.Addr())
-	})
-}
-
-func judgeDestinationIsVIP(s *inventory.Service, ev *evidence) Check {
-	vip := netip.AddrPortFrom(s.VIP, s.Port)
-	return judgeSockets(ev, checkDestVIP, vip.String(), func(p *probe) string {
-		if p.socket.Local == vip {
-			return ""
-		}
-		return fmt.Sprintf("destination %s instead of %s", p.socket.Local, vip)
-	})
-}
-
-func judgeRepliesBypassDirector(s *inventory.Service, ev *evidence) Check {
-	requests, replies, unseen, connected, watched := 0, 0, 0, 0, 0
-	for _, p := range ev.probes {
-		if p.noWatch {
-			continue
-		}
-		watched++
-		requests, replies = requests+p.requests, replies+p.replies
-		if p.failed == "" {
-			connected++
-			if p.requests == 0 {
-				unseen++
-			}
-		}
-	}
-	if watched == 0 {
-		return ev.check(checkBypass, nil, "")
-	}
-	var wrong []string
-	switch {
-	case connected == 0:
-		wrong = append(wrong, "no probe connected, so there was no reply to follow")
-	case unseen != 0:
-		wrong = append(wrong, fmt.Sprintf("%s connected without a packet through the director", count(unseen, "probe")))
-	}
-	if replies != 0 {
-		wrong = append(wrong, "replies come back through the director")
-	}
-	var names []string
-	for _, d := range s.Directors {
-		names = append(names, d.Name)
-	}
-	return ev.check(checkBypass, wrong, fmt.Sprintf("director %s saw %s and %s of %s",
-		strings.Join(names, " and "), count(requests, "request packet"), count(replies, "reply packet"), count(watched, "probe")))
+	return []Check{ev.check(checkFullSize, wrong.lines(), seen)}, notes
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strings"
 )
 
 // ReportVersion is the format_version of a Report.
@@ -13,8 +14,17 @@ const ReportVersion = "1"
 // Report is the verdict on a topology.
 type Report struct {
 	FormatVersion string    `json:"format_version"`
-	Passed        bool      `json:"passed"` // every service did, and there is one
+	Passed        bool      `json:"passed"` // every service and tunnel did, and there is one
 	Services      []Service `json:"services"`
+	Tunnels       []Tunnel  `json:"tunnels,omitempty"`
+}
+
+// Tunnel is the verdict on a point-to-point tunnel.
+type Tunnel struct {
+	Name   string  `json:"name"`
+	Type   string  `json:"type"`
+	Passed bool    `json:"passed"` // every check did
+	Checks []Check `json:"checks"`
 }
 
 // Service is the verdict on a virtual service.
@@ -32,6 +42,11 @@ type Service struct {
 type Probe struct {
 	Client     string `json:"client"`                // host
 	RealServer string `json:"real_server,omitempty"` // host; empty: not known
+	Mode       string `json:"mode,omitempty"`        // of the real server, where it is not the service's
+	// Entry is where the client sent it, where that is not the VIP.
+	Entry netip.AddrPort `json:"entry,omitzero"`
+	// Tunnel is the outer packet in which it came to the real server.
+	Tunnel string `json:"tunnel,omitempty"`
 	// Source and Destination are what the real server saw; not set when no
 	// real server had the connection.
 	Source      netip.AddrPort `json:"source,omitzero"`
@@ -46,13 +61,16 @@ type Check struct {
 	Evidence string `json:"evidence"`
 }
 
-func newReport(services []Service) *Report {
-	r := &Report{FormatVersion: ReportVersion, Passed: len(services) != 0, Services: services}
+func newReport(services []Service, tunnels []Tunnel) *Report {
+	r := &Report{FormatVersion: ReportVersion, Passed: len(services)+len(tunnels) != 0, Services: services, Tunnels: tunnels}
 	if services == nil {
 		r.Services = []Service{} // an array in JSON, not null
 	}
 	for _, s := range services {
 		r.Passed = r.Passed && s.Passed
+	}
+	for _, t := range tunnels {
+		r.Passed = r.Passed && t.Passed
 	}
 	return r
 }
@@ -63,32 +81,53 @@ const probesShown = 8
 // WriteText writes the report for people.
 func (r *Report) WriteText(w io.Writer) error {
 	var b bytes.Buffer
-	passed := 0
+	services, tunnels := 0, 0
+	for _, t := range r.Tunnels {
+		if t.Passed {
+			tunnels++
+		}
+		fmt.Fprintf(&b, "%s  %s tunnel  %s\n", t.Name, t.Type, verdict(t.Passed))
+		writeChecks(&b, t.Checks)
+		b.WriteByte('\n')
+	}
 	for _, s := range r.Services {
 		if s.Passed {
-			passed++
+			services++
 		}
 		s.writeText(&b)
 		b.WriteByte('\n')
 	}
+	var passed, of []string
+	for _, kind := range []struct {
+		noun      string
+		passed, n int
+	}{{"service", services, len(r.Services)}, {"tunnel", tunnels, len(r.Tunnels)}} {
+		if kind.n != 0 {
+			passed = append(passed, count(kind.passed, kind.noun))
+			of = append(of, fmt.Sprintf("%d of %s", kind.passed, count(kind.n, kind.noun)))
+		}
+	}
 	switch {
-	case len(r.Services) == 0:
-		b.WriteString("FAILED: there is no service to verify\n")
+	case len(of) == 0:
+		b.WriteString("FAILED: there is no service and no tunnel, so there is nothing to verify\n")
 	case r.Passed:
-		fmt.Fprintf(&b, "passed: %s\n", count(passed, "service"))
+		fmt.Fprintf(&b, "passed: %s\n", strings.Join(passed, ", "))
 	default:
-		fmt.Fprintf(&b, "FAILED: %d of %s passed\n", passed, count(len(r.Services), "service"))
+		fmt.Fprintf(&b, "FAILED: %s passed\n", strings.Join(of, " and "))
 	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
-func (s Service) writeText(b *bytes.Buffer) {
-	verdict := "passed"
-	if !s.Passed {
-		verdict = "FAILED"
+func verdict(passed bool) string {
+	if passed {
+		return "passed"
 	}
-	fmt.Fprintf(b, "%s  %s  %s\n", s.Name, s.Mode, verdict)
+	return "FAILED"
+}
+
+func (s Service) writeText(b *bytes.Buffer) {
+	fmt.Fprintf(b, "%s  %s  %s\n", s.Name, s.Mode, verdict(s.Passed))
 	for i, p := range s.Probes {
 		if i == probesShown {
 			fmt.Fprintf(b, "  ... %d more\n", len(s.Probes)-i)
@@ -96,19 +135,23 @@ func (s Service) writeText(b *bytes.Buffer) {
 		}
 		fmt.Fprintf(b, "  %s\n", p.text())
 	}
+	writeChecks(b, s.Checks)
+	for _, n := range s.Notes {
+		fmt.Fprintf(b, "  note: %s\n", n)
+	}
+}
+
+func writeChecks(b *bytes.Buffer, checks []Check) {
 	width := 0
-	for _, c := range s.Checks {
+	for _, c := range checks {
 		width = max(width, len(c.Name))
 	}
-	for _, c := range s.Checks {
+	for _, c := range checks {
 		mark := "ok    "
 		if !c.Passed {
 			mark = "FAILED"
 		}
 		fmt.Fprintf(b, "  %s  %-*s  %s\n", mark, width, c.Name, c.Evidence)
-	}
-	for _, n := range s.Notes {
-		fmt.Fprintf(b, "  note: %s\n", n)
 	}
 }
 
@@ -117,13 +160,24 @@ func (p Probe) text() string {
 	if server == "" {
 		server = "unknown real server"
 	}
+	if p.Mode != "" {
+		server += " (" + p.Mode + ")"
+	}
+	client := p.Client
+	if p.Entry.IsValid() {
+		client += " -> " + p.Entry.String()
+	}
+	text := fmt.Sprintf("%s -> %s", client, server)
+	if p.Tunnel != "" {
+		text += " in " + p.Tunnel
+	}
 	switch {
 	case p.Error != "":
 		return fmt.Sprintf("%s: %s", p.Client, p.Error)
 	case p.Source.IsValid():
-		return fmt.Sprintf("%s -> %s, which saw %s -> %s", p.Client, server, p.Source, p.Destination)
+		return fmt.Sprintf("%s, which saw %s -> %s", text, p.Source, p.Destination)
 	default:
-		return fmt.Sprintf("%s -> %s", p.Client, server)
+		return text
 	}
 }
 

@@ -1,26 +1,257 @@
 package verify
 
-import "github.com/lvsform/lvsform/inventory"
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
 
-// rowOf is what must be seen of a forwarding mode, beside what every mode must
-// show: one function a mode, each returning the same three answers in the same
-// order: the source the real server sees, the destination it sees, and the
-// way of the replies. It is nil for a mode without a row.
-func rowOf(m inventory.Mode) []func(*inventory.Service, *evidence) Check {
-	switch m {
-	case inventory.ModeDR:
-		return drRow()
-	default:
-		return nil
+	"github.com/lvsform/lvsform/inventory"
+)
+
+// rowCheck is something that must be seen of the probes whose real server is
+// in one of the modes.
+type rowCheck struct {
+	modes []inventory.Mode
+	judge func(s *inventory.Service, ev *evidence, probes []*probe) Check
+}
+
+// table is what the forwarding modes differ in: the source and the destination
+// the real server sees, the way of the replies, and what brings the request.
+func table() []rowCheck {
+	const nat, dr, tun, fullnat = inventory.ModeNAT, inventory.ModeDR, inventory.ModeTUN, inventory.ModeFullNAT
+	modes := func(m ...inventory.Mode) []inventory.Mode { return m }
+	return []rowCheck{
+		{modes(nat, dr, tun), judgeSourceIsClient},
+		{modes(fullnat), judgeSourceIsDirector},
+		{modes(dr, tun), judgeDestinationIsVIP},
+		{modes(nat, fullnat), judgeDestinationIsServer},
+		{modes(tun), judgeTunnelled},
+		{modes(dr, tun), judgeRepliesBypassDirector},
+		{modes(nat, fullnat), judgeRepliesThroughDirector},
 	}
 }
 
-// drRow: the director changes nothing but the frame's MAC address, and the
-// real server answers the client directly.
-func drRow() []func(*inventory.Service, *evidence) Check {
-	return []func(*inventory.Service, *evidence) Check{
-		judgeSourceIsClient,
-		judgeDestinationIsVIP,
-		judgeRepliesBypassDirector,
+// judgeRows holds each probe against the row of its real server's mode. A mode
+// nobody's probe met is left out, unless no probe met any.
+func judgeRows(s *inventory.Service, ev *evidence) []Check {
+	met := map[inventory.Mode][]*probe{}
+	for i := range ev.probes {
+		if p := &ev.probes[i]; p.server != nil {
+			met[p.server.Mode] = append(met[p.server.Mode], p)
+		}
 	}
+	if len(met) == 0 {
+		for _, r := range s.RealServers {
+			met[r.Mode] = nil
+		}
+	}
+	var out []Check
+	for _, row := range table() {
+		var probes []*probe
+		wanted := false
+		for i := range ev.probes {
+			if p := &ev.probes[i]; p.server != nil && slices.Contains(row.modes, p.server.Mode) {
+				probes = append(probes, p)
+			}
+		}
+		for m := range met {
+			wanted = wanted || slices.Contains(row.modes, m)
+		}
+		if wanted {
+			out = append(out, row.judge(s, ev, probes))
+		}
+	}
+	return out
+}
+
+// judgeSeen checks what the real servers saw of the probes: compare returns
+// what is wrong with one, "" if nothing is.
+func judgeSeen(ev *evidence, name, expected string, probes []*probe, compare func(p *probe, from, to netip.AddrPort) string) Check {
+	var wrong tally
+	n, right := 0, 0
+	for _, p := range probes {
+		from, to, ok := p.saw()
+		if !ok {
+			continue // real-server-known or reachability tells
+		}
+		n++
+		if text := compare(p, from, to); text != "" {
+			wrong.add("at %s: %s", p.server.Host.Name, text)
+		} else {
+			right++
+		}
+	}
+	seen := ""
+	if n != 0 {
+		seen = fmt.Sprintf("the real servers saw %s in %d of %s", expected, right, count(n, "probe"))
+	}
+	return ev.check(name, wrong.lines(), seen)
+}
+
+func judgeSourceIsClient(_ *inventory.Service, ev *evidence, probes []*probe) Check {
+	return judgeSeen(ev, checkSourceClient, "the client's own address and port", probes, func(p *probe, from, _ netip.AddrPort) string {
+		if from == p.local {
+			return ""
+		}
+		return fmt.Sprintf("source %s instead of %s's %s", from.Addr(), p.client, p.local.Addr())
+	})
+}
+
+func judgeSourceIsDirector(s *inventory.Service, ev *evidence, probes []*probe) Check {
+	local := localAddresses(s)
+	expected := "an address of the director"
+	if len(s.LocalAddresses) != 0 {
+		expected = "one of " + addressList(local)
+	}
+	return judgeSeen(ev, checkSourceDirector, expected, probes, func(p *probe, from, _ netip.AddrPort) string {
+		if slices.Contains(local, from.Addr()) {
+			return ""
+		}
+		return fmt.Sprintf("source %s instead of %s", from.Addr(), addressList(local))
+	})
+}
+
+func addressList(list []netip.Addr) string {
+	var out []string
+	for _, a := range list {
+		out = append(out, a.String())
+	}
+	return strings.Join(out, " or ")
+}
+
+func judgeDestinationIsVIP(s *inventory.Service, ev *evidence, probes []*probe) Check {
+	expected := "the VIP"
+	if len(probes) != 0 {
+		expected = expectedAtVIP(probes[0]).String()
+	}
+	if redirected := slices.ContainsFunc(probes, func(p *probe) bool { return p.server.Redirect != 0 }); redirected {
+		expected += ", or what it redirects that to,"
+	}
+	return judgeSeen(ev, checkDestVIP, expected, probes, func(p *probe, _, to netip.AddrPort) string {
+		want := expectedAtVIP(p)
+		// A redirect turns it into an address of the device it came in on.
+		redirected := p.server.Redirect != 0 && p.socket != nil && to.Port() == want.Port() && ownOf(p.server, s, to.Addr())
+		if to == want || redirected || p.socket == nil && to == p.vip {
+			return ""
+		}
+		return fmt.Sprintf("destination %s instead of %s", to, want)
+	})
+}
+
+// expectedAtVIP is what a real server that takes packets for the VIP has them
+// for in the end.
+func expectedAtVIP(p *probe) netip.AddrPort {
+	return netip.AddrPortFrom(p.vip.Addr(), listeningPort(p.server, p.vip.Port()))
+}
+
+// ownOf reports whether a real server has an address as its own: one of its
+// NICs', or a VIP on its tunnel device.
+func ownOf(r *inventory.RealServer, s *inventory.Service, a netip.Addr) bool {
+	return a == s.VIP || slices.Contains(addressesOf(r.Host), a)
+}
+
+func judgeDestinationIsServer(_ *inventory.Service, ev *evidence, probes []*probe) Check {
+	return judgeSeen(ev, checkDestServer, "their own address and port", probes, func(p *probe, _, to netip.AddrPort) string {
+		if p.row == nil || to == p.row.Destination {
+			return ""
+		}
+		return fmt.Sprintf("destination %s instead of %s", to, p.row.Destination)
+	})
+}
+
+// judgeTunnelled checks what the requests came in.
+func judgeTunnelled(_ *inventory.Service, ev *evidence, probes []*probe) Check {
+	var wrong, right tally
+	for _, p := range probes {
+		e := p.server.Encapsulation
+		if e.Type == "" {
+			e.Type = "ipip"
+		}
+		name := p.server.Host.Name
+		switch {
+		case p.wrapped == nil && p.noArrival:
+			// Who could not be asked is told by the step that failed.
+		case p.wrapped == nil && p.arrived != nil:
+			wrong.add("came to %s without a tunnel", name)
+		case p.wrapped == nil:
+			wrong.add("did not come to %s in a tunnel", name)
+		case p.wrapped.Tunnel != e.Type || e.Type == "gue" && p.wrapped.OuterPort != e.Port:
+			wrong.add("came to %s in %s instead of %s", name, outerText(p.wrapped), e.Type)
+		case p.row != nil && p.wrapped.OuterTo != p.row.Destination.Addr():
+			wrong.add("came to %s in %s, not to %s", name, outerText(p.wrapped), p.row.Destination.Addr())
+		default:
+			right.add("came to %s in %s", name, outerText(p.wrapped))
+		}
+	}
+	return ev.check(checkTunnelled, append(wrong.lines(), ev.troubles[checkArrival]...), strings.Join(right.lines(), ", "))
+}
+
+// passage is what the directors saw of some probes.
+type passage struct{ watched, requests, replies, unseen, unanswered, connected int }
+
+func passageOf(probes []*probe) passage {
+	var out passage
+	for _, p := range probes {
+		if p.noWatch {
+			continue
+		}
+		out.watched++
+		out.requests, out.replies = out.requests+p.requests, out.replies+p.replies
+		if p.failed != "" {
+			continue
+		}
+		out.connected++
+		if p.requests == 0 {
+			out.unseen++
+		}
+		if p.replies == 0 {
+			out.unanswered++
+		}
+	}
+	return out
+}
+
+func (w passage) text(s *inventory.Service) string {
+	var names []string
+	for _, d := range s.Directors {
+		names = append(names, d.Name)
+	}
+	return fmt.Sprintf("director %s saw %s and %s of %s",
+		strings.Join(names, " and "), count(w.requests, "request packet"), count(w.replies, "reply packet"), count(w.watched, "probe"))
+}
+
+// wrong is what neither way of the replies allows.
+func (w passage) wrong() []string {
+	switch {
+	case w.connected == 0:
+		return []string{"no probe came through, so there was no reply to follow"}
+	case w.unseen != 0:
+		return []string{fmt.Sprintf("%s came through without a packet at the director", count(w.unseen, "probe"))}
+	}
+	return nil
+}
+
+func judgeRepliesBypassDirector(s *inventory.Service, ev *evidence, probes []*probe) Check {
+	w := passageOf(probes)
+	if w.watched == 0 {
+		return ev.check(checkBypass, ev.troubles[checkReplies], "")
+	}
+	wrong := w.wrong()
+	if w.replies != 0 {
+		wrong = append(wrong, "replies come back through the director")
+	}
+	return ev.check(checkBypass, append(wrong, ev.troubles[checkReplies]...), w.text(s))
+}
+
+func judgeRepliesThroughDirector(s *inventory.Service, ev *evidence, probes []*probe) Check {
+	w := passageOf(probes)
+	if w.watched == 0 {
+		return ev.check(checkThrough, ev.troubles[checkReplies], "")
+	}
+	wrong := w.wrong()
+	if wrong == nil && w.unanswered != 0 {
+		wrong = append(wrong, fmt.Sprintf("the replies to %s did not come back through the director", count(w.unanswered, "probe")))
+	}
+	return ev.check(checkThrough, append(wrong, ev.troubles[checkReplies]...), w.text(s))
 }

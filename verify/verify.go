@@ -1,6 +1,6 @@
-// Package verify proves with test traffic that virtual services work as their
-// forwarding mode says. It gathers evidence from the hosts' agents, and from
-// the evidence alone it judges.
+// Package verify proves with test traffic that virtual services and tunnels
+// work as the inventory says. It gathers evidence from the hosts' agents, and
+// from the evidence alone it judges.
 package verify
 
 import (
@@ -20,14 +20,16 @@ const MaxProbes = wire.MaxProbes
 
 // Options are the choices of one run. The zero value is a good one.
 type Options struct {
-	Probes   int               // of each client to each service; 0 chooses by scheduler and weights
+	Probes   int               // of each client to each port of each service; 0 chooses by scheduler and weights
 	Timeout  time.Duration     // of each probe; 0 is DefaultTimeout
+	StandIn  bool              // listen on real servers on which nothing listens
 	Progress func(line string) // may be nil
 }
 
-// Run sends test traffic to every service, one after the other, and judges
-// what it finds. Hosts are asked through their callers, by name; a host that
-// does not answer makes checks fail and is no error. The error is the context's.
+// Run sends test traffic through every tunnel and to every service, one after
+// the other, and judges what it finds. Hosts are asked through their callers,
+// by name; a host that does not answer makes checks fail and is no error. The
+// error is the context's.
 func Run(ctx context.Context, inv *inventory.Inventory, hosts map[string]wire.Caller, opts Options) (*Report, error) {
 	if opts.Timeout <= 0 {
 		opts.Timeout = DefaultTimeout
@@ -36,13 +38,24 @@ func Run(ctx context.Context, inv *inventory.Inventory, hosts map[string]wire.Ca
 		opts.Progress = func(string) {}
 	}
 	g := &gatherer{inv: inv, hosts: hosts, opts: opts}
-	g.collectMACs(ctx)
-	var services []Service
-	for _, s := range inv.Services {
-		services = append(services, judge(s, g.gather(ctx, s)))
-		if err := ctx.Err(); err != nil {
-			return nil, err
+	var tunnels []Tunnel
+	for _, t := range inv.Tunnels {
+		tunnels = append(tunnels, judgeTunnel(t, g.tunnel(ctx, t)))
+	}
+	found := make([]*evidence, len(inv.Services))
+	for i, s := range inv.Services {
+		found[i] = &evidence{}
+		if cannotVerify(s) == "" {
+			g.traffic(ctx, s, found[i])
 		}
 	}
-	return newReport(services), nil
+	g.owners(ctx, found)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var services []Service
+	for i, s := range inv.Services {
+		services = append(services, judge(s, found[i]))
+	}
+	return newReport(services, tunnels), nil
 }

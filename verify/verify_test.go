@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +21,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
-	file := filepath.Join("testdata", strings.ReplaceAll(name, " ", "-")+".golden")
+	file := filepath.Join("testdata", strings.NewReplacer(" ", "-", ",", "").Replace(name)+".golden")
 	if *update {
 		if err := os.WriteFile(file, got, 0o644); err != nil {
 			t.Fatal(err)
@@ -53,7 +54,7 @@ hosts:
   web1:   {role: real-server, nics: {eth0: {network: lan, addresses: [192.0.2.4, "2001:db8::4"]}}, gateway: 192.0.2.1}
   web2:   {role: real-server, nics: {eth0: {network: lan, addresses: [192.0.2.5, "2001:db8::5"]}}, gateway: 192.0.2.1}
 services:
-- {name: web, port: 80, mode: dr, directors: [lb], `+service+`}
+- {name: web, directors: [lb], `+service+`}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +62,15 @@ services:
 	return inv
 }
 
-const rr = "vip: 192.0.2.30, scheduler: rr, real_servers: [web1, web2]"
+// Services of each mode.
+const (
+	rr      = "vip: 192.0.2.30, port: 80, mode: dr, scheduler: rr, real_servers: [web1, web2]"
+	nat     = "vip: 192.0.2.30, port: 80, mode: nat, scheduler: rr, real_servers: [{host: web1, port: 8080}, {host: web2, port: 8080}]"
+	tun     = "vip: 192.0.2.30, port: 80, mode: tun, scheduler: rr, real_servers: [web1, {host: web2, tunnel: {type: gue, port: 5555}}]"
+	fullnat = "vip: 192.0.2.30, port: 80, mode: fullnat, scheduler: rr, local_addresses: [192.0.2.40, 192.0.2.41], real_servers: [{host: web1, port: 8080}, {host: web2, port: 8080}]"
+	mixed   = "vip: 192.0.2.30, port: 80, mode: dr, scheduler: rr, real_servers: [web1, {host: web2, mode: fullnat, port: 8080}]"
+	dns     = "vip: 192.0.2.53, port: 53, protocol: udp, mode: dr, scheduler: rr, real_servers: [web1, web2]"
+)
 
 const (
 	lbMAC   = "02:00:00:00:00:03"
@@ -82,12 +91,35 @@ func good(s *inventory.Service) *evidence {
 		local := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.7"), uint16(40000+i))
 		r := s.RealServers[i%len(s.RealServers)]
 		rip := netip.AddrPortFrom(r.Host.NICs[0].Addresses[0].Addr(), r.Port)
-		ev.probes = append(ev.probes, probe{
-			client: "client", local: local,
+		p := probe{
+			client: "client", entry: vip, vip: vip, local: local,
 			director: "lb", row: &wire.Connection{Client: local, Destination: rip, State: "ESTABLISHED"},
-			server: r, socket: &wire.Socket{Local: vip, Remote: local, State: "ESTABLISHED"},
-			requests: 2,
-		})
+			server: r, requests: 2,
+			full: &wire.FullSize{Local: local, Octets: 1500, Acknowledged: true},
+		}
+		from, to := local, vip
+		switch r.Mode {
+		case inventory.ModeNAT:
+			to, p.replies = rip, 1
+		case inventory.ModeFullNAT:
+			from, to, p.replies = netip.AddrPortFrom(localAddresses(s)[0], local.Port()), rip, 1
+		case inventory.ModeTUN:
+			e := r.Encapsulation
+			p.wrapped = &wire.Sighting{Tunnel: e.Type, OuterFrom: netip.MustParseAddr("192.0.2.3"), OuterTo: rip.Addr(), OuterPort: e.Port, From: from, To: to, Count: 1}
+			if e.Type == "" {
+				p.wrapped.Tunnel = "ipip"
+			}
+		}
+		p.arrived = &wire.Sighting{From: from, To: to, Opening: true, Mark: uint32(i + 1), Count: 1}
+		if s.Protocol == inventory.TCP {
+			p.socket = &wire.Socket{Local: netip.AddrPortFrom(to.Addr(), listeningPort(r, s.Port)), Remote: from, State: "ESTABLISHED"}
+		} else {
+			p.row.State, p.full = "UDP", nil
+		}
+		if s.OnePacket {
+			p.row, p.director = nil, ""
+		}
+		ev.probes = append(ev.probes, p)
 	}
 	return ev
 }
@@ -99,13 +131,44 @@ func failProbe(p *probe, why string, row, socket string) {
 		p.row = nil
 	}
 	if p.socket.State = socket; socket == "" {
-		p.socket = nil
+		p.socket, p.arrived = nil, nil
+	}
+	p.replies, p.full = 0, nil
+}
+
+func pass(*inventory.Service, *evidence) {}
+
+// static is what the senders to the VIP have in their neighbour tables.
+func static(mac string, permanent bool) func(*inventory.Service, *evidence) {
+	return func(_ *inventory.Service, ev *evidence) {
+		ev.answers = nil
+		right := wire.Neighbour{MAC: lbMAC, Permanent: true}
+		ev.neighbours = []neighbour{{"client", "eth0", right}, {"gw", "eth1", right}}
+		if mac != "" {
+			ev.neighbours[0].Neighbour = wire.Neighbour{MAC: mac, Permanent: permanent}
+		}
+	}
+}
+
+// oneClientEach makes the probes of each real server those of one client.
+func oneClientEach(s *inventory.Service, ev *evidence) {
+	for i := range ev.probes {
+		p := &ev.probes[i]
+		if p.server == s.RealServers[1] {
+			p.local = netip.AddrPortFrom(netip.MustParseAddr("192.0.2.8"), p.local.Port())
+			p.socket.Remote = p.local
+		}
 	}
 }
 
 // Each case is a text in testdata: the whole verdict on evidence that is good
 // but for what the case spoils.
 func TestJudge(t *testing.T) {
+	// Those whose names do not begin with good.
+	passing := []string{
+		"nobody to ask for the VIP", "unfair turns while others connect", "one-packet, repeated",
+		"hung up", "accept deferred", "persistence kept", "persistence from before",
+	}
 	for _, test := range []struct {
 		name    string
 		service string
@@ -184,7 +247,7 @@ func TestJudge(t *testing.T) {
 		{"unfair turns while others connect", rr, func(s *inventory.Service, ev *evidence) {
 			ev.probes[1].server, ev.others = s.RealServers[0], 2
 		}},
-		{"weight 0 used", "vip: 192.0.2.30, scheduler: sed, real_servers: [web1, {host: web2, weight: 0}]", func(*inventory.Service, *evidence) {}},
+		{"weight 0 used", "vip: 192.0.2.30, port: 80, mode: dr, scheduler: sed, real_servers: [web1, {host: web2, weight: 0}]", func(*inventory.Service, *evidence) {}},
 		{"no probe", rr, func(_ *inventory.Service, ev *evidence) {
 			*ev = evidence{notes: []string{"no probe from client client: it is elsewhere"}}
 		}},
@@ -192,20 +255,20 @@ func TestJudge(t *testing.T) {
 			*ev = evidence{}
 			for check, step := range map[string]string{
 				checkReachability: "client: open connections", checkServerKnown: "lb: look up connections",
-				checkBypass: "lb: watch for packets", checkOneMAC: "client: ask who has 192.0.2.30",
+				checkReplies: "lb: watch for packets", checkOneMAC: "client: ask who has 192.0.2.30",
 			} {
 				ev.trouble(check, fmt.Errorf("%s: not connected", step))
 			}
 		}},
 		{"watch failed", rr, func(_ *inventory.Service, ev *evidence) {
-			ev.trouble(checkBypass, fmt.Errorf("lb: watch for packets: operation not permitted"))
+			ev.trouble(checkReplies, fmt.Errorf("lb: watch for packets: operation not permitted"))
 			for i := range ev.probes {
 				ev.probes[i].requests, ev.probes[i].noWatch = 0, true
 			}
 		}},
 		// What is not known must not be told as if it were.
 		{"director cannot be asked", rr, func(_ *inventory.Service, ev *evidence) {
-			for _, check := range []string{checkServerKnown, checkBypass, checkOneMAC} {
+			for _, check := range []string{checkServerKnown, checkReplies, checkOneMAC} {
 				ev.trouble(check, fmt.Errorf("lb: some step: i/o timeout"))
 			}
 			ev.ownersMissing = true
@@ -216,7 +279,7 @@ func TestJudge(t *testing.T) {
 			}
 			ev.probes[2].failed = "no answer within 3s"
 			last := &ev.probes[3]
-			last.failed, last.socket, last.server = "no answer within 3s", nil, nil
+			last.failed, last.socket, last.arrived, last.server = "no answer within 3s", nil, nil, nil
 		}},
 		{"real server cannot be asked", rr, func(_ *inventory.Service, ev *evidence) {
 			ev.trouble(checkServerKnown, fmt.Errorf("web2: look up sockets: i/o timeout"))
@@ -225,14 +288,123 @@ func TestJudge(t *testing.T) {
 			}
 			ev.probes[3].failed, ev.probes[3].row.State = "no answer within 3s", "SYN_RECV"
 		}},
-		{"udp", rr + ", protocol: udp", func(_ *inventory.Service, ev *evidence) { *ev = evidence{} }},
+		{"sctp", rr + ", protocol: sctp", func(_ *inventory.Service, ev *evidence) { *ev = evidence{} }},
+
+		{"good nat", nat, pass},
+		{"nat, replies past the director", nat, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				failProbe(&ev.probes[i], "no answer within 3s", "SYN_RECV", "SYN_RECV")
+			}
+		}},
+		{"nat, source rewritten", nat, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				ev.probes[i].socket.Remote = netip.AddrPortFrom(netip.MustParseAddr("192.0.2.3"), ev.probes[i].local.Port())
+			}
+		}},
+		{"nat, port not mapped", nat, func(_ *inventory.Service, ev *evidence) {
+			ev.probes[0].socket.Local = netip.MustParseAddrPort("192.0.2.4:80")
+		}},
+		{"nat, a reply past the director", nat, func(_ *inventory.Service, ev *evidence) { ev.probes[2].replies = 0 }},
+
+		{"good tun", tun, pass},
+		{"good tun with redirect", strings.Replace(tun, "[web1,", "[{host: web1, redirect: 8080},", 1), pass},
+		{"tun, dropped behind the tunnel", tun, func(_ *inventory.Service, ev *evidence) {
+			for _, i := range []int{0, 2} {
+				failProbe(&ev.probes[i], "no answer within 3s", "SYN_RECV", "")
+			}
+		}},
+		{"tun, nothing arrives", tun, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				failProbe(&ev.probes[i], "no answer within 3s", "SYN_RECV", "")
+				ev.probes[i].wrapped = nil
+			}
+		}},
+		{"tun, wrong type", tun, func(_ *inventory.Service, ev *evidence) { ev.probes[0].wrapped.Tunnel = "gre" }},
+		{"tun, wrong port", tun, func(_ *inventory.Service, ev *evidence) { ev.probes[1].wrapped.OuterPort = 6080 }},
+		{"tun, not wrapped", tun, func(_ *inventory.Service, ev *evidence) { ev.probes[1].wrapped = nil }},
+		{"tun, to another address", tun, func(_ *inventory.Service, ev *evidence) {
+			ev.probes[1].wrapped.OuterTo = netip.MustParseAddr("192.0.2.66")
+		}},
+		{"tun, full size does not fit", tun, func(_ *inventory.Service, ev *evidence) {
+			ev.probes[0].full.Acknowledged, ev.probes[2].full.Acknowledged = false, false
+		}},
+		{"tun, the real servers cannot watch", tun, func(_ *inventory.Service, ev *evidence) {
+			ev.trouble(checkArrival, fmt.Errorf("web1: watch for packets: operation not permitted"))
+			for i := range ev.probes {
+				ev.probes[i].wrapped, ev.probes[i].arrived, ev.probes[i].noArrival = nil, nil, true
+			}
+		}},
+
+		{"good fullnat", fullnat, pass},
+		{"fullnat, source not rewritten", fullnat, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				p := &ev.probes[i]
+				arrived := *p.arrived
+				failProbe(p, "no answer within 3s", "SYN_RECV", "")
+				arrived.From = p.local
+				p.arrived = &arrived
+			}
+		}},
+		{"fullnat, source of another host", fullnat, func(_ *inventory.Service, ev *evidence) {
+			ev.probes[0].socket.Remote = netip.MustParseAddrPort("192.0.2.1:40000")
+		}},
+
+		{"good mixed", mixed, pass},
+		{"good one server of two by source", strings.Replace(mixed, "rr", "sh", 1), func(s *inventory.Service, ev *evidence) {
+			*ev = *good(s)
+			ev.probes[1], ev.probes[3] = ev.probes[0], ev.probes[2]
+		}},
+
+		{"good udp", dns, pass},
+		{"good one-packet", dns + ", one_packet: true", pass},
+		{"one-packet, repeated", dns + ", one_packet: true", func(s *inventory.Service, ev *evidence) {
+			ev.probes[1].server, ev.probes[1].repeats = s.RealServers[0], 2
+		}},
+		{"udp, nobody answers", dns, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				ev.probes[i].failed, ev.probes[i].repeats = "no answer within 3s", 2
+			}
+		}},
+		{"udp, refused", dns, func(_ *inventory.Service, ev *evidence) { ev.probes[0].failed = "connection refused" }},
+		{"udp, not seen at a real server", dns, func(_ *inventory.Service, ev *evidence) { ev.probes[0].arrived = nil }},
+
+		{"hung up", rr, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				ev.probes[i].full.Acknowledged, ev.probes[i].full.HungUp = false, true
+			}
+		}},
+		{"accept deferred", rr, func(_ *inventory.Service, ev *evidence) {
+			ev.probes[1].socket.State, ev.probes[1].full.Acknowledged = "SYN_RECV", false
+		}},
+		{"full size not sent", rr, func(_ *inventory.Service, ev *evidence) {
+			ev.probes[0].full = nil
+			ev.probes[1].full.Failed = "message too long"
+		}},
+
+		{"good arp static", rr + ", arp: static", static("", true)},
+		{"arp static, not permanent", rr + ", arp: static", static(lbMAC, false)},
+		{"arp static, another's", rr + ", arp: static", static(web1MAC, true)},
+		{"arp static, no entry", rr + ", arp: static", func(s *inventory.Service, ev *evidence) {
+			static("", true)(s, ev)
+			ev.neighbours[1].MAC = ""
+		}},
+
+		{"persistence kept", rr + ", persistence: 300", oneClientEach},
+		{"persistence broken", rr + ", persistence: 300", pass},
+		{"persistence from before", rr + ", persistence: 300", func(s *inventory.Service, ev *evidence) {
+			ev.templates = 2
+			for i := range ev.probes {
+				ev.probes[i] = ev.probes[0]
+			}
+		}},
+		{"over the threshold", "vip: 192.0.2.30, port: 80, mode: dr, scheduler: rr, real_servers: [{host: web1, upper_threshold: 1}, web2]", pass},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := topology(t, test.service).Services[0]
 			ev := good(s)
 			test.spoil(s, ev)
-			r := newReport([]Service{judge(s, ev)})
-			if want := test.name == "good" || test.name == "nobody to ask for the VIP" || test.name == "unfair turns while others connect"; r.Passed != want {
+			r := newReport([]Service{judge(s, ev)}, nil)
+			if want := strings.HasPrefix(test.name, "good") || slices.Contains(passing, test.name); r.Passed != want {
 				t.Errorf("passed: %v", r.Passed)
 			}
 			var b bytes.Buffer
@@ -245,7 +417,7 @@ func TestJudge(t *testing.T) {
 }
 
 func TestReportOfNothing(t *testing.T) {
-	r := newReport(nil)
+	r := newReport(nil, nil)
 	if r.Passed {
 		t.Error("a report of no service passed")
 	}

@@ -23,20 +23,26 @@ type asker struct {
 // servers, all of them, because none answers its own question.
 func askersFor(inv *inventory.Inventory, s *inventory.Service) []asker {
 	for _, role := range []inventory.Role{inventory.RoleClient, inventory.RoleGateway, inventory.RoleRealServer} {
-		var out []asker
-		for _, h := range inv.Hosts {
-			if !h.Has(role) || slices.Contains(s.Directors, h) {
-				continue
-			}
-			if nic, source := onLink(h, s.VIP); nic != nil {
-				out = append(out, asker{h, nic, source})
-			}
-		}
-		if out != nil {
+		if out := neighboursOf(inv, s, role); out != nil {
 			return out
 		}
 	}
 	return nil
+}
+
+// neighboursOf lists the hosts of a role, but for the service's directors,
+// that are in the VIP's network.
+func neighboursOf(inv *inventory.Inventory, s *inventory.Service, role inventory.Role) []asker {
+	var out []asker
+	for _, h := range inv.Hosts {
+		if !h.Has(role) || slices.Contains(s.Directors, h) {
+			continue
+		}
+		if nic, source := onLink(h, s.VIP); nic != nil {
+			out = append(out, asker{h, nic, source})
+		}
+	}
+	return out
 }
 
 // onLink is a host's NIC in the network of an address, with its own address there.
@@ -51,39 +57,136 @@ func onLink(h *inventory.Host, ip netip.Addr) (*inventory.NIC, netip.Addr) {
 	return nil, netip.Addr{}
 }
 
-// askForVIP asks who has the VIP, and brings together whose the MAC addresses are.
-func (g *gatherer) askForVIP(ctx context.Context, s *inventory.Service, ev *evidence) {
-	askers := askersFor(g.inv, s)
-	if askers == nil {
-		ev.notes = append(ev.notes, fmt.Sprintf("%s left out: no client, gateway or real server has an address in a network with %s, so nobody here can ask for it", checkOneMAC, s.VIP))
-		return
-	}
-	for _, a := range askers {
-		found, err := ask[wire.WhoHas](ctx, g, a.host.Name, "ask who has "+s.VIP.String(), callLimit, wire.MethodWhoHas,
-			wire.WhoHasRequest{Device: a.nic.Name, Source: a.source, Target: s.VIP})
-		if err != nil {
-			ev.trouble(checkOneMAC, err)
+// arpStatic reports whether the real servers may answer for the VIP, because
+// those who send to it know the director's MAC for good.
+func arpStatic(s *inventory.Service) bool {
+	return s.ARP == inventory.ARPStatic && s.VIP.Is4() &&
+		slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return keepsDestination(r.Mode) })
+}
+
+// questions are what one host is asked about VIPs, for which services.
+type questions struct {
+	host     *inventory.Host
+	list     []wire.Question
+	services []int
+}
+
+// owners finds out for all services who has the VIP, and brings together whose
+// the MAC addresses are. All questions are asked at the same time.
+func (g *gatherer) owners(ctx context.Context, found []*evidence) {
+	var asked []*questions
+	for i, s := range g.inv.Services {
+		if cannotVerify(s) != "" {
 			continue
 		}
-		ev.answers = append(ev.answers, answer{a.host.Name, a.nic.Name, found.MACs})
+		if arpStatic(s) {
+			g.neighbours(ctx, s, found[i])
+			continue
+		}
+		askers := askersFor(g.inv, s)
+		if askers == nil {
+			found[i].notes = append(found[i].notes, fmt.Sprintf("%s left out: no client, gateway or real server has an address in a network with %s, so nobody here can ask for it", checkOneMAC, s.VIP))
+		}
+		for _, a := range askers {
+			at := slices.IndexFunc(asked, func(q *questions) bool { return q.host == a.host })
+			if at < 0 {
+				at, asked = len(asked), append(asked, &questions{host: a.host})
+			}
+			asked[at].list = append(asked[at].list, wire.Question{Device: a.nic.Name, Source: a.source, Target: s.VIP})
+			asked[at].services = append(asked[at].services, i)
+		}
 	}
+	macs := map[string]reply[wire.MACs]{}
+	for _, r := range askAll[wire.MACs](ctx, g, g.inv.Hosts, "list devices", callLimit, wire.MethodMACs, func(*inventory.Host) any { return wire.Nothing{} }) {
+		macs[r.host] = r
+	}
+	for i, s := range g.inv.Services {
+		if cannotVerify(s) == "" {
+			g.whose(s, macs, found[i])
+		}
+	}
+	g.opts.Progress("asking who has the VIPs")
+	hosts := make([]*inventory.Host, len(asked))
+	of := map[*inventory.Host]*questions{}
+	for i, q := range asked {
+		hosts[i], of[q.host] = q.host, q
+	}
+	for i, r := range askAll[wire.WhoHas](ctx, g, hosts, "ask who has the VIP", callLimit, wire.MethodWhoHas, func(h *inventory.Host) any {
+		return wire.WhoHasRequest{Questions: of[h].list}
+	}) {
+		for j, service := range asked[i].services {
+			ev := found[service]
+			switch {
+			case r.err != nil:
+				ev.trouble(checkOneMAC, r.err)
+			case j >= len(r.got.Answers):
+				ev.trouble(checkOneMAC, fmt.Errorf("%s: ask who has the VIP: no answer", r.host))
+			case r.got.Answers[j].Failed != "":
+				ev.trouble(checkOneMAC, fmt.Errorf("%s: ask who has the VIP: %s", r.host, r.got.Answers[j].Failed))
+			default:
+				ev.answers = append(ev.answers, answer{r.host, asked[i].list[j].Device, r.got.Answers[j].MACs})
+			}
+		}
+	}
+}
+
+// whose tells for a service whose the MAC addresses are.
+func (g *gatherer) whose(s *inventory.Service, macs map[string]reply[wire.MACs], ev *evidence) {
 	ev.owners = map[string][]owner{}
 	for _, h := range g.inv.Hosts {
 		director := slices.Contains(s.Directors, h)
-		if err := g.macs[h.Name].err; err != nil {
+		facing, _ := onLink(h, s.VIP)
+		if err := macs[h.Name].err; err != nil {
 			ev.ownersMissing = true
-			if director {
-				ev.trouble(checkOneMAC, err)
+			if director && facing != nil {
+				ev.trouble(ownerCheck(s), err)
 			}
 		}
 		// In the order of the inventory: other devices are nobody's business.
 		for _, n := range h.NICs {
-			if mac := g.macs[h.Name].Devices[n.Name]; mac != "" {
-				facing, _ := onLink(h, s.VIP)
+			if mac := macs[h.Name].got.Devices[n.Name]; mac != "" {
 				ev.owners[mac] = append(ev.owners[mac], owner{h.Name, n.Name, director && facing == n})
 			}
 		}
 	}
+}
+
+// ownerCheck is the name of the check that judges whom the VIP's senders find.
+func ownerCheck(s *inventory.Service) string {
+	if arpStatic(s) {
+		return checkNeighbour
+	}
+	return checkOneMAC
+}
+
+// neighbours looks up what the clients and gateways in the VIP's network have
+// for it.
+func (g *gatherer) neighbours(ctx context.Context, s *inventory.Service, ev *evidence) {
+	senders := append(neighboursOf(g.inv, s, inventory.RoleClient), neighboursOf(g.inv, s, inventory.RoleGateway)...)
+	if senders == nil {
+		ev.notes = append(ev.notes, fmt.Sprintf("%s left out: no client or gateway has an address in a network with %s", checkNeighbour, s.VIP))
+	}
+	for _, a := range senders {
+		got, err := ask[wire.Neighbour](ctx, g, a.host.Name, "look up the neighbour "+s.VIP.String(), callLimit, wire.MethodNeighbour,
+			wire.NeighbourRequest{Device: a.nic.Name, Address: s.VIP})
+		if err != nil {
+			ev.trouble(checkNeighbour, err)
+			continue
+		}
+		ev.neighbours = append(ev.neighbours, neighbour{a.host.Name, a.nic.Name, got})
+	}
+}
+
+// judgeOwner checks that who sends to the VIP finds the director.
+func judgeOwner(s *inventory.Service, ev *evidence) []Check {
+	name := ownerCheck(s)
+	if ev.answers == nil && ev.neighbours == nil && ev.troubles[name] == nil {
+		return nil // a note says why
+	}
+	if name == checkNeighbour {
+		return []Check{judgeNeighbours(s, ev)}
+	}
+	return []Check{judgeOneMAC(s, ev)}
 }
 
 // judgeOneMAC checks that the director alone answers for the VIP: whoever
@@ -96,7 +199,7 @@ func judgeOneMAC(s *inventory.Service, ev *evidence) Check {
 		directors := 0
 		for _, mac := range a.macs {
 			who = append(who, ev.ownerOf(mac))
-			if slices.ContainsFunc(ev.owners[mac], func(o owner) bool { return o.director }) {
+			if ev.isDirector(mac) {
 				directors++
 			}
 		}
@@ -111,6 +214,29 @@ func judgeOneMAC(s *inventory.Service, ev *evidence) Check {
 		}
 	}
 	return ev.check(checkOneMAC, wrong, strings.Join(seen, "; "))
+}
+
+// judgeNeighbours checks the permanent entries that arp: static stands on.
+func judgeNeighbours(s *inventory.Service, ev *evidence) Check {
+	var wrong, seen []string
+	for _, n := range ev.neighbours {
+		where := n.host + " " + n.device
+		switch {
+		case n.MAC == "":
+			wrong = append(wrong, fmt.Sprintf("%s has no neighbour entry for %s and would take whoever answers first", where, s.VIP))
+		case !ev.isDirector(n.MAC):
+			wrong = append(wrong, fmt.Sprintf("%s has %s at %s", where, s.VIP, ev.ownerOf(n.MAC)))
+		case !n.Permanent:
+			wrong = append(wrong, fmt.Sprintf("%s has %s at %s, but not for good: another answer would replace it", where, s.VIP, ev.ownerOf(n.MAC)))
+		default:
+			seen = append(seen, fmt.Sprintf("%s has %s at %s for good", where, s.VIP, ev.ownerOf(n.MAC)))
+		}
+	}
+	return ev.check(checkNeighbour, wrong, strings.Join(seen, "; "))
+}
+
+func (e *evidence) isDirector(mac string) bool {
+	return slices.ContainsFunc(e.owners[mac], func(o owner) bool { return o.director })
 }
 
 // ownerOf is a MAC address with the device that has it.

@@ -10,9 +10,13 @@ import (
 // The methods of verify. They change nothing on the host: they open sockets,
 // read tables, and listen.
 const (
-	// MethodProbeOpen opens TCP connections one after the other, sends nothing
-	// on them, and holds them. Request ProbeOpenRequest, answer ProbeOpened.
+	// MethodProbeOpen opens connections one after the other and holds them: TCP
+	// without sending anything, UDP with a datagram that must be answered.
+	// Request ProbeOpenRequest, answer ProbeOpened.
 	MethodProbeOpen Method = "probe-open"
+	// MethodFullSize sends a packet of full size on each held TCP connection.
+	// Request Nothing, answer FullSizes.
+	MethodFullSize Method = "full-size"
 	// MethodProbeClose closes all held connections. Request and answer Nothing.
 	MethodProbeClose Method = "probe-close"
 	// MethodConnections looks clients up in the director's connection table.
@@ -21,29 +25,41 @@ const (
 	// MethodSockets looks peers up in the host's TCP sockets.
 	// Request SocketsRequest, answer Sockets.
 	MethodSockets Method = "sockets"
-	// MethodWatchStart begins to count the packets between a service and a
-	// client; a watch that runs already ends. Request WatchRequest, answer Nothing.
+	// MethodListeners lists what takes requests on the host.
+	// Request ListenersRequest, answer Listeners.
+	MethodListeners Method = "listeners"
+	// MethodStandIn listens where nothing else does, until MethodStandInEnd or
+	// the request's limit. Request StandInRequest, answer Nothing.
+	MethodStandIn Method = "stand-in"
+	// MethodStandInEnd stops that. Request and answer Nothing.
+	MethodStandInEnd Method = "stand-in-end"
+	// MethodWatchStart begins to count packets that come in at the host; a
+	// watch that runs already ends. Request WatchRequest, answer Nothing.
 	MethodWatchStart Method = "watch-start"
 	// MethodWatchStop ends the watch. Request Nothing, answer Watched.
 	MethodWatchStop Method = "watch-stop"
-	// MethodWhoHas asks a network which devices have an address (ARP, ND).
-	// Request WhoHasRequest, answer WhoHas.
+	// MethodWhoHas asks networks which devices have an address (ARP, ND), all
+	// questions at the same time. Request WhoHasRequest, answer WhoHas.
 	MethodWhoHas Method = "who-has"
+	// MethodNeighbour looks an address up in the host's neighbour table.
+	// Request NeighbourRequest, answer Neighbour.
+	MethodNeighbour Method = "neighbour"
+	// MethodEcho asks an address for echoes (ping). Request EchoRequest, answer Echo.
+	MethodEcho Method = "echo"
 	// MethodMACs lists the host's devices. Request Nothing, answer MACs.
 	MethodMACs Method = "macs"
 )
-
-// ProbeHold is how long the agent holds connections that nobody closes.
-const ProbeHold = 30 * time.Second
 
 // MaxProbes is how many connections the agent opens at most for one request.
 const MaxProbes = 1024
 
 // ProbeOpenRequest says where to connect to.
 type ProbeOpenRequest struct {
-	Address netip.AddrPort `json:"address"`
-	Count   int            `json:"count"`
-	Timeout time.Duration  `json:"timeout"` // of each connection; nanoseconds
+	Protocol state.Protocol `json:"protocol"` // tcp or udp
+	Address  netip.AddrPort `json:"address"`
+	Count    int            `json:"count"`
+	Timeout  time.Duration  `json:"timeout"` // of each connection; nanoseconds
+	Hold     time.Duration  `json:"hold"`    // until the agent closes them by itself; nanoseconds
 }
 
 // ProbeOpened has a probe for each connection that was asked for, in the order
@@ -56,12 +72,32 @@ type ProbeOpened struct {
 type Probe struct {
 	Local  netip.AddrPort `json:"local,omitzero"`   // zero where there was not even a route
 	Failed string         `json:"failed,omitempty"` // why it is not open
+	// Of UDP: the first four octets of what was sent, and how often it was
+	// sent again.
+	Mark    uint32 `json:"mark,omitempty"`
+	Repeats int    `json:"repeats,omitempty"`
 }
 
-// ConnectionsRequest names a service of the director and clients of it.
+// FullSizes tells of each held TCP connection, by its local address.
+type FullSizes struct {
+	Sent []FullSize `json:"sent"`
+}
+
+// FullSize is a packet as large as the client's connection makes them.
+type FullSize struct {
+	Local        netip.AddrPort `json:"local"`
+	Octets       int            `json:"octets"` // of the IP packet
+	Acknowledged bool           `json:"acknowledged"`
+	HungUp       bool           `json:"hung_up,omitempty"` // the peer ended the connection before
+	Failed       string         `json:"failed,omitempty"`  // why it was not sent
+}
+
+// ConnectionsRequest names a service of the director, the addresses at which
+// it was used, and clients of it.
 type ConnectionsRequest struct {
-	Service state.ServiceID  `json:"service"`
-	Clients []netip.AddrPort `json:"clients"`
+	Service   state.ServiceID  `json:"service"`
+	Addresses []netip.AddrPort `json:"addresses"`
+	Clients   []netip.AddrPort `json:"clients"`
 }
 
 // Connections is what the director's connection table has of a service.
@@ -70,6 +106,9 @@ type Connections struct {
 	// Active and Inactive count the service's other connections, as IPVS does.
 	Active   int `json:"active"`
 	Inactive int `json:"inactive"`
+	// Templates counts the clients that a persistent service keeps on their
+	// real servers.
+	Templates int `json:"templates,omitempty"`
 }
 
 // Connection is one row of the table.
@@ -79,10 +118,10 @@ type Connection struct {
 	State       string         `json:"state"`       // ESTABLISHED, SYN_RECV, ...
 }
 
-// SocketsRequest names a local port and the ports of peers. Addresses are not
+// SocketsRequest names local ports and the ports of peers. Addresses are not
 // asked for, so that a rewritten one is found, too.
 type SocketsRequest struct {
-	Port  uint16   `json:"port"`
+	Ports []uint16 `json:"ports"`
 	Peers []uint16 `json:"peers"`
 }
 
@@ -98,38 +137,108 @@ type Socket struct {
 	State  string         `json:"state"` // ESTABLISHED, SYN_RECV, ...
 }
 
-// WatchRequest says which packets to count.
+// ListenersRequest asks for one protocol's.
+type ListenersRequest struct {
+	Protocol state.Protocol `json:"protocol"` // tcp or udp
+}
+
+// Listeners are the addresses at which the host takes requests. An unspecified
+// one stands for all.
+type Listeners struct {
+	Addresses []netip.AddrPort `json:"addresses,omitempty"`
+}
+
+// StandInRequest says where to listen: TCP connections are taken and held, UDP
+// datagrams sent back.
+type StandInRequest struct {
+	Protocol  state.Protocol   `json:"protocol"`
+	Addresses []netip.AddrPort `json:"addresses"` // of the host
+	Limit     time.Duration    `json:"limit"`     // nanoseconds
+}
+
+// WatchRequest says which packets to count: each by the first pattern that
+// matches.
 type WatchRequest struct {
-	Service netip.AddrPort `json:"service"` // TCP
-	Clients []netip.Addr   `json:"clients"` // a client host's addresses
-	Limit   time.Duration  `json:"limit"`   // the watch ends by itself; nanoseconds
+	Patterns []Pattern     `json:"patterns"`
+	Limit    time.Duration `json:"limit"` // the watch ends by itself; nanoseconds
+}
+
+// Pattern is kernel.Pattern, which documents it.
+type Pattern struct {
+	Protocol  state.Protocol `json:"protocol"`
+	From      []netip.Addr   `json:"from,omitempty"`
+	To        []netip.Addr   `json:"to"`
+	FromPorts []uint16       `json:"from_ports,omitempty"`
+	ToPorts   []uint16       `json:"to_ports,omitempty"`
+	Opening   bool           `json:"opening,omitempty"`
+	Wrapped   bool           `json:"wrapped,omitempty"`
 }
 
 // Watched is what came in at the host, on any device.
 type Watched struct {
-	Flows []Flow `json:"flows,omitempty"` // of the client host, in no order
-	// Others counts connection requests to the service from elsewhere.
-	Others int `json:"others"`
+	Seen []Sighting `json:"seen,omitempty"` // in no order
 }
 
-// Flow counts the packets of one connection.
-type Flow struct {
-	Client   netip.AddrPort `json:"client"`
-	Opening  int            `json:"opening"`  // of the requests, those that open a connection
-	Requests int            `json:"requests"` // from the client to the service
-	Replies  int            `json:"replies"`  // from the service to the client
+// Sighting is kernel.Sighting, which documents it.
+type Sighting struct {
+	Tunnel    string         `json:"tunnel,omitempty"`
+	OuterFrom netip.Addr     `json:"outer_from,omitzero"`
+	OuterTo   netip.Addr     `json:"outer_to,omitzero"`
+	OuterPort uint16         `json:"outer_port,omitempty"`
+	From      netip.AddrPort `json:"from,omitzero"`
+	To        netip.AddrPort `json:"to"`
+	Opening   bool           `json:"opening,omitempty"`
+	Mark      uint32         `json:"mark,omitempty"`
+	Count     int            `json:"count"`
 }
 
-// WhoHasRequest says what to ask and where.
+// WhoHasRequest has one or more questions.
 type WhoHasRequest struct {
+	Questions []Question `json:"questions"`
+}
+
+// Question says what to ask and where.
+type Question struct {
 	Device string     `json:"device"`
 	Source netip.Addr `json:"source"` // the device's own address
 	Target netip.Addr `json:"target"`
 }
 
-// WhoHas lists the MAC addresses that answered, each once, sorted.
+// WhoHas has an answer to each question, in their order.
 type WhoHas struct {
-	MACs []string `json:"macs,omitempty"`
+	Answers []Answers `json:"answers"`
+}
+
+// Answers lists the MAC addresses that answered a question, each once, sorted.
+type Answers struct {
+	MACs   []string `json:"macs,omitempty"`
+	Failed string   `json:"failed,omitempty"` // why it could not be asked
+}
+
+// NeighbourRequest says what to look up.
+type NeighbourRequest struct {
+	Device  string     `json:"device"`
+	Address netip.Addr `json:"address"` // IPv4
+}
+
+// Neighbour is an entry of the neighbour table; without a MAC address there is none.
+type Neighbour struct {
+	MAC       string `json:"mac,omitempty"`
+	Permanent bool   `json:"permanent,omitempty"`
+}
+
+// EchoRequest says whom to ask, from which of the host's addresses.
+type EchoRequest struct {
+	From    netip.Addr    `json:"from"`
+	To      netip.Addr    `json:"to"`
+	Timeout time.Duration `json:"timeout"` // nanoseconds
+}
+
+// Echo is how that went: the first answer ends it.
+type Echo struct {
+	Asked    int    `json:"asked"`
+	Answered bool   `json:"answered"`
+	Failed   string `json:"failed,omitempty"` // why nothing could be sent
 }
 
 // MACs gives each device's MAC address by the device's name; devices that have

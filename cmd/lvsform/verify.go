@@ -15,16 +15,18 @@ func newVerify() *cobra.Command {
 		asJSON  bool
 		probes  int
 		timeout time.Duration
+		standIn bool
 	)
 	cmd := &cobra.Command{
 		Use:   "verify [FILE]",
-		Short: "Send test traffic to every service and judge it",
-		Long: `Send test traffic to every service and judge it.
+		Short: "Send test traffic to every service and tunnel, and judge it",
+		Long: `Send test traffic to every service and tunnel, and judge it.
 
-Every client host opens connections to the VIP, sends nothing on them, and
-closes them. Meanwhile the director is asked which real server got each, and the
-real servers what they saw of it. Nothing is changed on any host. The exit
-status is 3 when a check fails.`,
+Every client host opens connections to the VIP, holds them, and closes them;
+over UDP it sends a datagram that must be answered. Meanwhile the director is
+asked which real server got each, and the real servers what they saw of it. The
+ends of a tunnel ask each other for echoes. Nothing is changed on any host. The
+exit status is 3 when a check fails.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if probes < 0 || probes > verify.MaxProbes || timeout <= 0 {
@@ -39,6 +41,7 @@ status is 3 when a check fails.`,
 			report, err := verify.Run(cmd.Context(), inv, s.Callers(), verify.Options{
 				Probes:   probes,
 				Timeout:  timeout,
+				StandIn:  standIn,
 				Progress: func(line string) { s.progress.show("%s", line) },
 			})
 			s.progress.end()
@@ -50,8 +53,9 @@ status is 3 when a check fails.`,
 	}
 	ssh.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdict as JSON")
-	cmd.Flags().IntVar(&probes, "probes", 0, "connections from each client to each service; 0 chooses by scheduler and weights")
-	cmd.Flags().DurationVar(&timeout, "timeout", verify.DefaultTimeout, "how long a connection may take to open")
+	cmd.Flags().IntVar(&probes, "probes", 0, "connections from each client to each port of each service; 0 chooses by scheduler and weights")
+	cmd.Flags().DurationVar(&timeout, "timeout", verify.DefaultTimeout, "how long a connection may take to open, or a datagram to be answered")
+	cmd.Flags().BoolVar(&standIn, "stand-in", false, "listen on real servers where nothing listens, for the duration of the test")
 	return cmd
 }
 

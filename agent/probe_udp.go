@@ -1,0 +1,72 @@
+package agent
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// datagram is what a UDP probe sends. Its first four octets, the mark, tell it
+// from all others of a run wherever it is seen.
+type datagram []byte
+
+func (d datagram) mark() uint32 {
+	if len(d) < 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(d)
+}
+
+// datagrams returns a function that makes the next datagram for a port.
+func datagrams(port uint16) func() datagram {
+	var first [4]byte
+	_, _ = rand.Read(first[:]) // never fails
+	n := binary.BigEndian.Uint32(first[:])
+	return func() datagram {
+		n++
+		if port == dnsPort {
+			return dnsQuery(uint16(n))
+		}
+		return binary.BigEndian.AppendUint32(nil, n)
+	}
+}
+
+const dnsPort = 53
+
+// dnsQuery asks for the name servers of the root (RFC 1035 section 4): a DNS
+// server does not answer what is no query.
+func dnsQuery(id uint16) datagram {
+	return append(binary.BigEndian.AppendUint16(nil, id),
+		0x01, 0x00, // recursion desired
+		0, 1, 0, 0, 0, 0, 0, 0, // one question
+		0,    // the root
+		0, 2, // NS
+		0, 1, // IN
+	)
+}
+
+// udpRepeat is how long a first answer is waited for; each wait after that is
+// twice as long.
+const udpRepeat = 500 * time.Millisecond
+
+func (t *attempt) send(d datagram) {
+	t.datagram, t.pending, t.pause = d, true, udpRepeat
+	t.write()
+}
+
+// again repeats a datagram that was not answered.
+func (t *attempt) again() {
+	t.repeats++
+	t.pause *= 2
+	t.write()
+}
+
+func (t *attempt) write() {
+	t.repeat = time.Now().Add(t.pause)
+	if _, err := unix.Write(t.fd, t.datagram); err != nil && !errors.Is(err, unix.EAGAIN) {
+		t.fail(err)
+	}
+}

@@ -1,0 +1,139 @@
+package verify
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/state"
+)
+
+// follow finds each probe among the packets that directors and real servers
+// saw. It must come after the connection table, before the sockets.
+func (t *trial) follow() {
+	for _, d := range t.service.Directors {
+		t.ev.others += t.requests(t.seen[d.Name])
+	}
+	for i := range t.ev.probes {
+		p := &t.ev.probes[i]
+		for _, r := range t.service.RealServers {
+			if p.row == nil || r == p.server {
+				p.noArrival = p.noArrival || t.blind[r.Host]
+				p.follow(r, t.seen[r.Host.Name])
+			}
+		}
+		for _, d := range t.service.Directors {
+			p.noWatch = p.noWatch || t.blind[d]
+			p.replies += p.repliesAmong(t.seen[d.Name])
+		}
+	}
+}
+
+// requests gives each probe the requests that one director saw, and returns
+// how many connections were somebody else's.
+func (t *trial) requests(seen []wire.Sighting) (others int) {
+	for _, s := range seen {
+		if s.To.Addr() != t.service.VIP || !slices.Contains(t.ports, s.To.Port()) || s.Tunnel != "" {
+			continue
+		}
+		p := t.probeFrom(s.From)
+		switch {
+		case p != nil:
+			p.requests += s.Count
+			if s.Opening {
+				p.mark = s.Mark
+			}
+		case s.Opening || t.service.Protocol == inventory.UDP:
+			others += s.Count
+		}
+	}
+	return others
+}
+
+// follow finds the probe among the packets that one real server saw, by its
+// mark, or before the director changed anything, by the client's address.
+func (p *probe) follow(r *inventory.RealServer, seen []wire.Sighting) {
+	for _, s := range seen {
+		if !p.local.IsValid() || s.From != p.local && (p.mark == 0 || s.Mark != p.mark) {
+			continue
+		}
+		p.server = r
+		if s.Tunnel != "" {
+			p.wrapped = &s
+		} else if p.arrived == nil || s.To == p.vip {
+			p.arrived = &s
+		}
+	}
+}
+
+// repliesAmong counts the replies to the probe that came in at a director: as
+// the real server sends them without knowing of the director, or with its own
+// address, which the director has to change back.
+func (p *probe) repliesAmong(seen []wire.Sighting) (n int) {
+	for _, s := range seen {
+		switch {
+		case s.From == p.vip && s.To == p.local:
+			n += s.Count
+		case p.row != nil && s.From == p.row.Destination && (s.To == p.local || p.arrived != nil && s.To == p.arrived.From):
+			n += s.Count
+		}
+	}
+	return n
+}
+
+// matchSockets finds the probes among one real server's sockets, which it may
+// have failed to list.
+func (t *trial) matchSockets(h *inventory.Host, sockets []wire.Socket, failed bool) {
+	for i := range t.ev.probes {
+		p := &t.ev.probes[i]
+		if p.row != nil && (p.server == nil || p.server.Host != h) {
+			continue
+		}
+		p.noSockets = p.noSockets || failed
+		found := t.socketOf(p, sockets)
+		if found == nil {
+			continue
+		}
+		p.socket = found
+		if p.server == nil || p.server.Host != h {
+			p.server = serverOn(t.service, h)
+		}
+	}
+}
+
+// socketOf finds a probe among a real server's sockets: the one whose peer is
+// where the request was seen to come from, or the client, or else one from the
+// same port of another host of the inventory, which has rewritten the source on
+// the way and, as the kernel does when it can, kept the port.
+func (t *trial) socketOf(p *probe, sockets []wire.Socket) *wire.Socket {
+	var rewritten *wire.Socket
+	for _, s := range sockets {
+		switch {
+		case !p.local.IsValid():
+		case p.arrived != nil && s.Remote == p.arrived.From, s.Remote == p.local:
+			return &s
+		case p.arrived == nil && p.row != nil && s.Remote.Port() == p.local.Port() && t.known(s.Remote.Addr()):
+			rewritten = &s
+		}
+	}
+	return rewritten
+}
+
+// known reports whether an address is a host's of the inventory.
+func (t *trial) known(a netip.Addr) bool {
+	return slices.Contains(localAddresses(t.service), a) ||
+		slices.ContainsFunc(t.inv.Hosts, func(h *inventory.Host) bool { return slices.Contains(addressesOf(h), a) })
+}
+
+// listens reports whether a socket takes what comes for an address and port.
+func listens(listening []netip.AddrPort, a netip.Addr, port uint16) bool {
+	return slices.ContainsFunc(listening, func(l netip.AddrPort) bool {
+		// One at [::] takes both families, unless told otherwise.
+		any := l.Addr().IsUnspecified() && (l.Addr().Is6() || a.Is4())
+		return l.Port() == port && (any || l.Addr() == a)
+	})
+}
+
+// protocolOf is the service's, as the wire has it.
+func protocolOf(s *inventory.Service) state.Protocol { return state.Protocol(s.Protocol) }
