@@ -222,6 +222,8 @@ func (p *probe) trail(s *inventory.Service) string {
 		return given + "; " + name + " has it" + p.inState() + ", so it came there and the reply was lost"
 	case p.arrived != nil && s.Protocol == inventory.UDP:
 		return given + fmt.Sprintf("; it came in there %s and was not answered, or the reply was lost", p.asArrived())
+	case p.arrived != nil && p.wrapped != nil && !p.noSockets:
+		return given + fmt.Sprintf("; it came there in %s and was dropped behind the tunnel: %s has no such connection", outerText(p.wrapped), name)
 	case p.arrived != nil && !p.noSockets:
 		return given + fmt.Sprintf("; it came in there %s, but %s has no such connection", p.asArrived(), name)
 	case p.wrapped != nil:

@@ -188,7 +188,12 @@ func judgeTunnelled(_ *inventory.Service, ev *evidence, probes []*probe) Check {
 }
 
 // passage is what the directors saw of some probes.
-type passage struct{ watched, requests, replies, unseen, unanswered, connected int }
+type passage struct {
+	watched, requests, replies int
+	connected                  int   // or answered
+	unseen                     int   // connected without a request there
+	unanswered                 tally // came to a real server, and no reply to them came back
+}
 
 func passageOf(probes []*probe) passage {
 	var out passage
@@ -198,15 +203,15 @@ func passageOf(probes []*probe) passage {
 		}
 		out.watched++
 		out.requests, out.replies = out.requests+p.requests, out.replies+p.replies
+		if _, _, came := p.saw(); came && p.replies == 0 {
+			out.unanswered.add("came to %s, and no reply came back through the director", p.server.Host.Name)
+		}
 		if p.failed != "" {
 			continue
 		}
 		out.connected++
 		if p.requests == 0 {
 			out.unseen++
-		}
-		if p.replies == 0 {
-			out.unanswered++
 		}
 	}
 	return out
@@ -249,9 +254,6 @@ func judgeRepliesThroughDirector(s *inventory.Service, ev *evidence, probes []*p
 	if w.watched == 0 {
 		return ev.check(checkThrough, ev.troubles[checkReplies], "")
 	}
-	wrong := w.wrong()
-	if wrong == nil && w.unanswered != 0 {
-		wrong = append(wrong, fmt.Sprintf("the replies to %s did not come back through the director", count(w.unanswered, "probe")))
-	}
+	wrong := append(w.unanswered.lines(), w.wrong()...)
 	return ev.check(checkThrough, append(wrong, ev.troubles[checkReplies]...), w.text(s))
 }
