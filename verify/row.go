@@ -121,8 +121,8 @@ func addressList(list []netip.Addr) string {
 }
 
 func judgeDestinationIsVIP(s *inventory.Service, ev *evidence, probes []*probe) Check {
-	expected := "the VIP"
-	if len(probes) != 0 {
+	expected := "the VIP and the port asked for"
+	if len(probes) != 0 && ports(ev) == 1 {
 		expected = expectedAtVIP(probes[0]).String()
 	}
 	if redirected := slices.ContainsFunc(probes, func(p *probe) bool { return p.server.Redirect != 0 }); redirected {
