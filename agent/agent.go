@@ -198,10 +198,7 @@ func (a *Agent) settle(_ context.Context, req wire.SettleRequest) (wire.Nothing,
 	for _, id := range req.Forget {
 		changed = journal.forget(id) || changed
 	}
-	switch {
-	case len(journal.entries) == 0:
-		err = removeJournal(a.Dir, req.Topology)
-	case changed:
+	if changed {
 		err = writeJournal(a.Dir, journal)
 	}
 	if err == nil && req.Leave {

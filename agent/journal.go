@@ -163,11 +163,17 @@ func readJournals(dir string) ([]wire.Journal, error) {
 }
 
 // writeJournal replaces a journal: after a crash there is the old one or the
-// new one, whole.
+// new one, whole. One that holds nothing any more is removed.
 func writeJournal(dir string, j *journal) error {
 	file, err := journalFile(dir, j.topology)
 	if err != nil {
 		return err
+	}
+	if len(j.entries) == 0 {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("journal: %w", err)
+		}
+		return nil
 	}
 	text, err := json.MarshalIndent(j.file(), "", "  ")
 	if err != nil {
@@ -209,18 +215,6 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-// removeJournal removes a journal that holds nothing any more.
-func removeJournal(dir, topology string) error {
-	file, err := journalFile(dir, topology)
-	if err != nil {
-		return err
-	}
-	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("journal: %w", err)
-	}
-	return nil
 }
 
 // leave removes everything lvsform keeps on the host, the agent included, once

@@ -250,25 +250,43 @@ func (l launch) start() (*exec.Cmd, error) {
 }
 
 // pinToOneCPU keeps this thread, and what it starts, on one of the processors
-// it may use; labs started one after the other get different ones. Failing
-// costs speed only.
+// it may use, which no other lab of this machine is on while there are enough.
+// Failing costs speed only.
 func pinToOneCPU() {
-	var may, one unix.CPUSet
+	var may unix.CPUSet
 	if unix.SchedGetaffinity(0, &may) != nil || may.Count() == 0 {
 		return
 	}
-	nth := os.Getpid() % may.Count()
+	var cpus []int
 	for cpu := range len(may) * 64 {
-		if !may.IsSet(cpu) {
-			continue
+		if may.IsSet(cpu) {
+			cpus = append(cpus, cpu)
 		}
-		if nth == 0 {
-			one.Set(cpu)
-			_ = unix.SchedSetaffinity(0, &one)
-			return
-		}
-		nth--
 	}
+	chosen := cpus[os.Getpid()%len(cpus)]
+	for _, cpu := range cpus {
+		if takeCPU(cpu) {
+			chosen = cpu
+			break
+		}
+	}
+	var one unix.CPUSet
+	one.Set(chosen)
+	_ = unix.SchedSetaffinity(0, &one)
+}
+
+// takeCPU marks a processor as taken until this process ends, with a socket of
+// a name that only one can have and that no file stands for.
+func takeCPU(cpu int) bool {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	if unix.Bind(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@lvsform-lab-cpu-%d", cpu)}) != nil {
+		_ = unix.Close(fd)
+		return false
+	}
+	return true
 }
 
 // killGroup kills a process group and returns when nothing of it runs. A group

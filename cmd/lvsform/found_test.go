@@ -42,12 +42,14 @@ func stable(line string) string {
 			return ""
 		}
 	}
-	// A module's fallback device gets these the first time it is up, and keeps
-	// them when it is down again.
-	if regexp.MustCompile(`^net/ipv6/(conf|neigh)/(tunl0|gre0|sit0|ip6tnl0|ip6gre0)/`).MatchString(line) {
+	// A module's fallback device gets the first the first time it is up, and
+	// keeps them when it is down again. The second it has from the host it
+	// appears on.
+	fallback := regexp.MustCompile(`/(tunl0|gre0|gretap0|erspan0|sit0|ip6tnl0|ip6gre0)/`)
+	if regexp.MustCompile(`^net/(ipv6/(conf|neigh)/F/|ipv4/conf/F/forwarding:)`).MatchString(fallback.ReplaceAllString(line, "/F/")) {
 		return ""
 	}
-	return strings.TrimSpace(regexp.MustCompile(`^\d+: | state [A-Z]+| tentative| qdisc \w+| addrgenmode \w+`).ReplaceAllString(line, ""))
+	return strings.TrimSpace(regexp.MustCompile(`^\d+: | state [A-Z]+| tentative| qdisc \w+| addrgenmode \w+| permaddr \S+`).ReplaceAllString(line, ""))
 }
 
 // dump is what every host of a lab looks like, the workstation among them.

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -120,8 +122,11 @@ func start(t *testing.T, file string) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// PATH begins with the folder in which testscript.Main has put lvsform.
-	booted, err := testenv.Start(t.Context(), inv, testenv.Options{File: text, Path: os.Getenv("PATH")})
+	dir, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	booted, err := testenv.Start(t.Context(), inv, testenv.Options{File: text, Path: dir + ":" + os.Getenv("PATH")})
 	if err != nil {
 		if strings.HasPrefix(err.Error(), "no kernel for the lab") {
 			t.Skip(err)
@@ -139,6 +144,22 @@ func start(t *testing.T, file string) *lab {
 	}
 	return l
 }
+
+// built is the folder of lvsform as it is released. The test binary would do,
+// but is three times the size, and hosts in User-Mode Linux take their time to
+// unpack it.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := filepath.Abs(filepath.Join("..", "..", "bin", "test"))
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "lvsform"), ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w: %s", err, out)
+	}
+	return dir, nil
+})
 
 // tell runs the stories of a folder in the order of their names.
 func (l *lab) tell(t *testing.T, dir string) {
