@@ -75,7 +75,7 @@ func newKernel(h *inventory.Host) *fake.Kernel {
 		state.Link{Name: "lo", MTU: 65536, Up: true}, state.Up{Link: "lo"},
 		state.Sysctl{Name: "net.ipv4.ip_forward", Setting: "0"},
 	)}
-	for _, item := range deviceSettings("all") {
+	for _, item := range append(deviceSettings("all"), deviceSettings("default")...) {
 		k.State.Put(item)
 	}
 	for i, n := range h.NICs {

@@ -64,7 +64,8 @@ func tunnelItem(l netlink.Link) (t state.TunnelLink, ok bool) {
 		ok = d.Tos == 0 && d.EncapType == 0 && !d.FlowBased && d.Proto == 0 && d.Flags&userFlags == 0 && d.FlowInfo == 0
 	case *netlink.Gretun:
 		t.TTL, local, remote = d.Ttl, d.Local, d.Remote
-		ok = d.Tos == 0 && d.EncapType == 0 && !d.FlowBased && d.IFlags == 0 && d.OFlags == 0
+		t.Checksum = d.IFlags == greChecksum
+		ok = d.Tos == 0 && d.EncapType == 0 && !d.FlowBased && d.IFlags&^greChecksum == 0 && d.OFlags == d.IFlags
 		if t.Type = d.Type(); t.Type == state.TunnelGRE {
 			ok = ok && d.PMtuDisc == pathMTUDiscovery
 		}
@@ -72,6 +73,10 @@ func tunnelItem(l netlink.Link) (t state.TunnelLink, ok bool) {
 	t.Local, t.Remote = endpoint(local), endpoint(remote)
 	return t, ok && l.Attrs().ParentIndex == 0
 }
+
+// greChecksum is GRE_CSUM of linux/if_tunnel.h, in the host's order as the
+// library takes it.
+const greChecksum = 0x8000
 
 // endpoint is a tunnel's end; all zeros is how the kernel writes "any".
 func endpoint(ip net.IP) netip.Addr {
@@ -103,7 +108,11 @@ func netlinkTunnel(t state.TunnelLink) (netlink.Link, error) {
 		// The library tells gre from ip6gre by the family of Local. It has no
 		// encapsulation limit for ip6gre, which is then 0: nothing on the way
 		// may tunnel the tunnel.
-		return &netlink.Gretun{LinkAttrs: attrs, Local: local, Remote: remote, Ttl: t.TTL, PMtuDisc: pathMTUDiscovery}, nil
+		gre := &netlink.Gretun{LinkAttrs: attrs, Local: local, Remote: remote, Ttl: t.TTL, PMtuDisc: pathMTUDiscovery}
+		if t.Checksum {
+			gre.IFlags, gre.OFlags = greChecksum, greChecksum
+		}
+		return gre, nil
 	default:
 		return nil, fmt.Errorf("tunnel type %q: %w", t.Type, errUnsupported)
 	}

@@ -61,6 +61,10 @@ func (l leg) decapsulation() decapsulation {
 	e := l.encapsulation()
 	var d decapsulation
 	switch {
+	case e.Type == "gre" && !outer6 && e.Checksum:
+		// gre0 takes no packets with a checksum.
+		d = decapsulation{modules: []string{"ip_gre"}, overhead: 20 + 4}
+		d.tunnel = l.tunnelFrom(state.TunnelGRE)
 	case e.Type == "gre" && !outer6:
 		d = decapsulation{modules: []string{"ip_gre"}, device: "gre0", overhead: 20 + 4}
 	case e.Type == "gre":
@@ -96,7 +100,10 @@ func (l leg) tunnelFrom(kind string) *state.TunnelLink {
 	// A device's name has 15 characters: the director's address does not fit.
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(kind + dip.String()))
-	return &state.TunnelLink{Name: fmt.Sprintf("lvs%08x", h.Sum32()), Type: kind, Local: l.rip(), Remote: dip, TTL: 64}
+	return &state.TunnelLink{
+		Name: fmt.Sprintf("lvs%08x", h.Sum32()), Type: kind, Local: l.rip(), Remote: dip, TTL: 64,
+		Checksum: l.encapsulation().Type == "gre" && l.encapsulation().Checksum,
+	}
 }
 
 // What each role must look like.

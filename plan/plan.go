@@ -270,8 +270,10 @@ func (h *Host) adopt(w modes.Want, is state.Item) {
 // topology holds the item, or there is nothing left to restore it on.
 func (h *Host) putBack(e wire.Entry, is state.Item, shared bool) {
 	before := e.Before.Item
-	_, setting := before.(state.Sysctl)
-	if is == before || shared || is == nil && setting {
+	// A setting that was not there before belongs to a device that came later
+	// and goes with it.
+	_, setting := e.After.Item.(state.Sysctl)
+	if is == before || shared || setting && (is == nil || before == nil) {
 		h.Forget = append(h.Forget, e.ID())
 		return
 	}

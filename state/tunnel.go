@@ -25,6 +25,8 @@ type TunnelLink struct {
 	// TTL of the outer header; 0 inherits the inner one's, and over IPv6 is the
 	// route's usual hop limit.
 	TTL uint8 `json:"ttl,omitempty"`
+	// Checksum of gre and ip6gre: sends one, and takes no packet without.
+	Checksum bool `json:"checksum,omitempty"`
 }
 
 // Kind implements Item.
@@ -44,6 +46,9 @@ func (t TunnelLink) Value() string {
 	}
 	if t.TTL != 0 {
 		s += fmt.Sprintf(" ttl %d", t.TTL)
+	}
+	if t.Checksum {
+		s += " csum"
 	}
 	return s
 }

@@ -49,6 +49,9 @@ func (k *Kernel) addLink(t state.TunnelLink) {
 	mtu := map[string]int{
 		state.TunnelIPIP: 1480, state.TunnelSIT: 1480, state.TunnelGRE: 1476, state.TunnelIP6TNL: 1452, state.TunnelIP6GRE: 1448,
 	}[t.Type]
+	if t.Checksum {
+		mtu -= 4
+	}
 	k.State.Put(state.Link{Name: t.Name, MTU: mtu})
 	for _, s := range state.Of[state.Sysctl](k.State) {
 		if device, ok := settingOf(s.Name); ok && device == "default" {

@@ -85,6 +85,8 @@ func tunnelSteps() []step {
 	other.Remote, other.TTL = ip("192.0.2.3"), 0
 	gre := tun
 	gre.Type = state.TunnelGRE
+	greChecksum := gre
+	greChecksum.Checksum = true
 	wrong := gre
 	wrong.Remote = ip("2001:db8::2")
 	out := []step{
@@ -107,6 +109,7 @@ func tunnelSteps() []step {
 		mtu    int
 	}{
 		{gre, 1476},
+		{greChecksum, 1472},
 		{state.TunnelLink{Name: "tun1", Type: state.TunnelSIT, Local: ip("192.0.2.1"), Remote: ip("192.0.2.2"), TTL: 64}, 1480},
 		{state.TunnelLink{Name: "tun1", Type: state.TunnelIP6TNL, Local: ip("2001:db8::1"), Remote: ip("2001:db8::2"), TTL: 64}, 1452},
 		{state.TunnelLink{Name: "tun1", Type: state.TunnelIP6GRE, Local: ip("2001:db8::1"), Remote: ip("2001:db8::2")}, 1448},
