@@ -16,12 +16,10 @@ import (
 // returns every fault of the host, before anything is changed on any.
 func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []string {
 	var out []string
-	absent := map[string]bool{}
 	for _, n := range h.NICs {
 		link, ok := obs.State[state.IDOf(state.Link{Name: n.Name})].(state.Link)
 		switch {
 		case !ok:
-			absent[n.Name] = true
 			out = append(out, fmt.Sprintf("nic %s: there is no such device; there are %s", n.Name, devices(obs.State)))
 			continue
 		case !link.Up:
@@ -32,25 +30,12 @@ func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []strin
 		}
 	}
 	out = append(out, routeFacts(h, wants, obs)...)
-	// Devices that the plan itself brings: their settings come with them.
-	for _, w := range wants {
-		switch i := w.Item.(type) {
-		case state.Up:
-			absent[i.Link] = true
-		case state.TunnelLink:
-			absent[i.Name] = true
-		}
-	}
 	missing := map[state.ID]string{}
 	for _, m := range obs.Missing {
 		missing[m.ID] = m.Why
 	}
 	for _, w := range wants {
-		why, gone := missing[state.IDOf(w.Item)]
-		if s, ok := w.Item.(state.Sysctl); ok && gone && ofAbsentDevice(s, absent) {
-			continue // said already of the device, or the device is yet to come
-		}
-		if gone {
+		if why, gone := missing[state.IDOf(w.Item)]; gone {
 			out = append(out, fmt.Sprintf("%s (%s): %s", state.IDOf(w.Item), w.Reason, why))
 		}
 	}
@@ -58,15 +43,6 @@ func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []strin
 		out[i] = "preflight: " + out[i]
 	}
 	return out
-}
-
-func ofAbsentDevice(s state.Sysctl, absent map[string]bool) bool {
-	for name := range absent {
-		if strings.Contains(s.Name, "."+strings.ReplaceAll(name, ".", "/")+".") {
-			return true
-		}
-	}
-	return false
 }
 
 func addressFacts(n *inventory.NIC, host state.Host) []string {
