@@ -71,6 +71,37 @@ func TestDocumentsQuoteFiles(t *testing.T) {
 	}
 }
 
+// A block of code after a line <!-- part of: NAME --> is lines of that file.
+func TestDocumentsQuoteParts(t *testing.T) {
+	block := regexp.MustCompile("(?s)<!-- part of: (\\S+) -->\n```[a-z]*\n(.*?)```\n")
+	quoted := 0
+	for name, text := range documents(t) {
+		for _, found := range block.FindAllStringSubmatch(text, -1) {
+			quoted++
+			file, err := os.ReadFile(filepath.Join(root, found[1]))
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if !strings.Contains("\n"+string(file), "\n"+found[2]) {
+				t.Errorf("%s quotes what is not in %s:\n%s", name, found[1], found[2])
+			}
+		}
+	}
+	if quoted == 0 {
+		t.Error("no document quotes a part of a file: the marks are written differently")
+	}
+}
+
+// examples/README.md lists every example.
+func TestDocumentsListExamples(t *testing.T) {
+	text := documents(t)[filepath.Join(root, "examples", "README.md")]
+	for name := range exampleFiles(t) {
+		if !strings.Contains(text, "]("+filepath.ToSlash(name)+")") {
+			t.Errorf("examples/README.md does not list %s", name)
+		}
+	}
+}
+
 // A block of code after a line <!-- inventory --> is a valid inventory.
 func TestDocumentsShowValidInventories(t *testing.T) {
 	block := regexp.MustCompile("(?s)<!-- inventory -->\n```yaml\n(.*?)```\n")
