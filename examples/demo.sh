@@ -9,11 +9,14 @@ if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); else bold=
 show() { printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"; "$@"; }
 say() { printf '\n# %s\n' "$*"; }
 
-# Everything lvsform could have touched on a host, in the words of its own tools.
+# Everything lvsform could have touched on a host, in the words of its own tools,
+# but for the devices that come with kernel modules, which stay loaded.
 dump() {
 	ssh "$1" 'ip -o link | sed "s/ state [A-Z]*//"; ip -o addr; ip route; ip -6 route; ip rule
-		sysctl -a 2>/dev/null | grep -E "^net\.ipv[46]\.(conf|ip_forward|vs)" | grep -v -E "^net\.ipv4\.vs\."
-		test ! -e /proc/net/ip_vs || ipvsadm -Sn; ls -A /var/lib' </dev/null
+		sysctl -a 2>/dev/null | grep -E "^net\.ipv[46]\.(conf|ip_forward)"
+		test ! -e /proc/net/ip_vs || ipvsadm -Sn
+		test ! -e /proc/net/ip_tables_names || iptables-save | grep "^-"
+		ls -A /var/lib' </dev/null | grep -v -E 'tunl0|gre0|gretap0|erspan0'
 }
 
 hosts=$(awk '$1 == "Host" {print $2}' ~/.ssh/config | grep -v workstation)
@@ -43,5 +46,6 @@ show lvsform destroy --yes
 say "every host as it was found?"
 for h in $hosts; do
 	dump "$h" >"after.$h"
-	diff "before.$h" "after.$h" && echo "$h: as found"
+	diff "before.$h" "after.$h" || { echo "$h: not as it was found"; exit 1; }
+	echo "$h: as found"
 done
