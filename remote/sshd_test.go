@@ -50,7 +50,8 @@ func testAgent() int {
 			os.Exit(7)
 			return nil, nil
 		}),
-		"hang": wire.Handle(func(context.Context, any) (any, error) { select {} }),
+		// Not select {}: the runtime would see a deadlock and end the agent.
+		"hang": wire.Handle(func(context.Context, any) (any, error) { time.Sleep(time.Hour); return nil, nil }),
 	})
 	if err != nil {
 		return 1

@@ -160,10 +160,11 @@ func (d *decoder) endpoint(a netip.AddrPort) modes.Endpoint {
 }
 
 // startCapture takes the headers only: tcpdump has memory for few whole packets.
+// Multicast is no part of a walk: neighbour discovery, and sync daemons'.
 const startCapture = `
 ip -o link
 cd /tmp
-tcpdump -i any -n -e -q -l -s 256 --immediate-mode 'ip or ip6' >capture 2>capture.err </dev/null &
+tcpdump -i any -n -e -q -l -s 256 --immediate-mode '(ip or ip6) and not ip multicast and not ip6 multicast' >capture 2>capture.err </dev/null &
 echo $! >capture.pid
 until grep -q ^listening capture.err; do kill -0 $! || { cat capture.err >&2; exit 1; }; sleep 0.05; done`
 
