@@ -18,7 +18,7 @@ func forwarding(a netip.Addr, role inventory.Role, reason string) Want {
 }
 
 // gateway is what a router between the networks must have.
-func gateway(_ *inventory.Inventory, h *inventory.Host) []Want {
+func gateway(h *inventory.Host) []Want {
 	if !h.Has(inventory.RoleGateway) {
 		return nil
 	}

@@ -119,7 +119,7 @@ func desire(inv *inventory.Inventory, facts Facts) (Desired, inventory.Problems)
 		d.wants[h.Name] = nil
 		d.seen[h.Name] = map[state.ID]first{}
 		d.add(h, h.Path, nicAddresses(h))
-		d.add(h, h.Path, gateway(inv, h))
+		d.add(h, h.Path, gateway(h))
 		d.add(h, h.Path, ipvsSettings(h, facts))
 	}
 	for _, t := range inv.Tunnels {

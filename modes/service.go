@@ -107,11 +107,7 @@ func (s *service) entry(client *inventory.Host) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// ClientAddress is the address a client's packets for a service come from.
-func ClientAddress(inv *inventory.Inventory, s *inventory.Service, client *inventory.Host) (netip.Addr, bool) {
-	return (&service{s, inv, nil}).clientAddress(client)
-}
-
+// clientAddress is the address a client's packets for the service come from.
 func (s *service) clientAddress(client *inventory.Host) (netip.Addr, bool) {
 	to := s.entry(client)
 	if !to.IsValid() {

@@ -14,7 +14,6 @@ import (
 
 // Host is a host whose agent runs and answers.
 type Host struct {
-	name  string
 	link  *link
 	agent *process
 	wire  *wire.Client
@@ -22,12 +21,6 @@ type Host struct {
 }
 
 var _ wire.Caller = (*Host)(nil)
-
-// Name is the host's name in the inventory.
-func (h *Host) Name() string { return h.name }
-
-// Address is the host:port that was connected to.
-func (h *Host) Address() string { return h.link.endpoint.address() }
 
 // Call implements wire.Caller. Any error but a *wire.Error, which the agent
 // itself has told, means that the connection is closed. The error does not name

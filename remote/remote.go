@@ -128,7 +128,7 @@ const (
 // Error is a failure with one host.
 type Error struct {
 	Host string
-	Step Step // empty once the agent runs
+	Step Step // empty: none in particular
 	Err  error
 }
 

@@ -261,7 +261,7 @@ func writeKey(t testing.TB, path, passphrase string) ssh.PublicKey {
 
 func echo(ctx context.Context, h *Host) (string, error) {
 	var out string
-	err := h.Call(ctx, "echo", h.Name(), &out)
+	err := h.Call(ctx, "echo", h.link.endpoint.name, &out)
 	return out, err
 }
 

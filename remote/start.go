@@ -94,7 +94,7 @@ func (r *run) startAgent(ctx context.Context, l *link) (*Host, error) {
 				io.Writer
 				io.Closer
 			}{p.out, p.in, closer(l.close)}
-			return &Host{name: name, link: l, agent: p, wire: wire.NewClient(stream)}, nil
+			return &Host{link: l, agent: p, wire: wire.NewClient(stream)}, nil
 		}
 		if err := absent.check(l.endpoint, r.opts.AgentDir); err != nil {
 			return nil, &Error{name, StepStart, err}

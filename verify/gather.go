@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -36,8 +35,7 @@ func ask[Out any](ctx context.Context, g *gatherer, host, step string, limit tim
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := caller.Call(ctx, method, request, &out); err != nil {
-		// Some callers name their host, too.
-		return out, fmt.Errorf("%s: %s: %s", host, step, strings.TrimPrefix(err.Error(), host+": "))
+		return out, fmt.Errorf("%s: %s: %w", host, step, err)
 	}
 	return out, nil
 }

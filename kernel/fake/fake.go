@@ -119,12 +119,3 @@ func (k *Kernel) Announce(a state.Address) error {
 	k.Announced = append(k.Announced, a)
 	return nil
 }
-
-// String is the whole state, an item a line.
-func (k *Kernel) String() string {
-	var b strings.Builder
-	for _, i := range k.State.Items() {
-		b.WriteString(state.Text(i) + "\n")
-	}
-	return b.String()
-}
