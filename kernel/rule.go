@@ -37,11 +37,11 @@ type xtables struct {
 func allXtables() []xtables {
 	return []xtables{
 		{state.RuleIPv4, "iptables",
-			legacyTables{"/proc/net/ip_tables_names", unix.AF_INET, unix.IPPROTO_IP, 64, 5}, unix.NFPROTO_IPV4},
+			legacyTables{procNet + "ip_tables_names", unix.AF_INET, unix.IPPROTO_IP, 64, 5, ipv4Entry()}, unix.NFPROTO_IPV4},
 		{state.RuleIPv6, "ip6tables",
-			legacyTables{"/proc/net/ip6_tables_names", unix.AF_INET6, unix.IPPROTO_IPV6, 64, 5}, unix.NFPROTO_IPV6},
+			legacyTables{procNet + "ip6_tables_names", unix.AF_INET6, unix.IPPROTO_IPV6, 64, 5, ipv6Entry()}, unix.NFPROTO_IPV6},
 		{state.RuleARP, "arptables",
-			legacyTables{"/proc/net/arp_tables_names", unix.AF_INET, unix.IPPROTO_IP, 96, 3}, unix.NFPROTO_ARP},
+			legacyTables{procNet + "arp_tables_names", unix.AF_INET, unix.IPPROTO_IP, 96, 3, arpEntry()}, unix.NFPROTO_ARP},
 	}
 }
 
@@ -106,7 +106,17 @@ type chain struct {
 
 // list reads lvsform's chains of all tables of a family.
 func (x xtables) list(ctx context.Context, nft bool) ([]chain, error) {
-	names, args := x.variants(nft), []string{"-t", "filter", "-L", "-n"}
+	text, err := x.save(ctx, x.variants(nft))
+	if err != nil {
+		return nil, err
+	}
+	return parseSave(x.family, text), nil
+}
+
+// save has the first of several tools print the rules of all tables of a
+// family, in iptables-save's form.
+func (x xtables) save(ctx context.Context, names []string) (string, error) {
+	args := []string{"-t", "filter", "-L", "-n"}
 	if x.family != state.RuleARP {
 		for i := range names {
 			names[i] += "-save"
@@ -115,16 +125,13 @@ func (x xtables) list(ctx context.Context, nft bool) ([]chain, error) {
 	}
 	path, err := toolPath(names...)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	text, err := runTool(ctx, toolLimit, path, args...)
-	if err != nil {
-		return nil, err
-	}
-	if x.family == state.RuleARP {
+	if err == nil && x.family == state.RuleARP {
 		text = arpSave(text)
 	}
-	return parseSave(x.family, text), nil
+	return text, err
 }
 
 // arpSave makes iptables-save's form of arptables -L. arptables' own save is a

@@ -19,6 +19,7 @@ type legacyTables struct {
 	level   int
 	getInfo int // and one more is getEntries
 	hooks   int
+	entry   legacyEntry
 }
 
 // inUse lists the tables there are in this network namespace.
@@ -41,26 +42,32 @@ const (
 // Where the kernel does not say, it may. It saves running iptables-save on
 // every host that has a firewall of its own.
 func (l legacyTables) mayHold(table, prefix string) bool {
+	entries, err := l.entries(table)
+	return err != nil || bytes.Contains(entries, []byte(prefix))
+}
+
+// entries reads the rules of a table, one behind the other.
+func (l legacyTables) entries(table string) ([]byte, error) {
 	fd, err := unix.Socket(l.domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 	if err != nil {
-		return true
+		return nil, err
 	}
 	defer unix.Close(fd) //nolint:errcheck // nothing is written
 
 	// name, valid hooks, the hooks' entries and underflows, number, size
 	info := make([]byte, legacyNameLen+4*(1+2*l.hooks+2))
 	copy(info[:legacyNameLen-1], table)
-	if getsockopt(fd, l.level, l.getInfo, info) != nil {
-		return true
+	if err := getsockopt(fd, l.level, l.getInfo, info); err != nil {
+		return nil, err
 	}
 	size := info[len(info)-4:]
-	entries := make([]byte, legacyEntriesAt+int(binary.NativeEndian.Uint32(size)))
-	copy(entries[:legacyNameLen-1], table)
-	copy(entries[legacyNameLen:], size)
-	if getsockopt(fd, l.level, l.getInfo+1, entries) != nil {
-		return true
+	out := make([]byte, legacyEntriesAt+int(binary.NativeEndian.Uint32(size)))
+	copy(out[:legacyNameLen-1], table)
+	copy(out[legacyNameLen:], size)
+	if err := getsockopt(fd, l.level, l.getInfo+1, out); err != nil {
+		return nil, err
 	}
-	return bytes.Contains(entries[legacyEntriesAt:], []byte(prefix))
+	return out[legacyEntriesAt:], nil
 }
 
 // getsockopt is the system call for a structure that goes in and comes out,
