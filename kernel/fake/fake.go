@@ -6,6 +6,7 @@ package fake
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -27,6 +28,8 @@ type Kernel struct {
 	BeforeDo func(state.Change) error
 	// Announced are the addresses that were announced by themselves.
 	Announced []state.Address
+	// ForeignSigns are what others have left on the host.
+	ForeignSigns []state.Foreign
 }
 
 // Observe answers as kernel.Kernel does.
@@ -118,4 +121,10 @@ func (k *Kernel) Announce(a state.Address) error {
 	}
 	k.Announced = append(k.Announced, a)
 	return nil
+}
+
+// Foreign answers as kernel.Kernel does: in order, and each sign once.
+func (k *Kernel) Foreign(ctx context.Context, _ []netip.Addr) ([]state.Foreign, error) {
+	signs := slices.SortedFunc(slices.Values(k.ForeignSigns), state.CompareForeign)
+	return slices.Compact(signs), ctx.Err()
 }

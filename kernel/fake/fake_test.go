@@ -63,3 +63,20 @@ func TestTunnelsOwn(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Signs come in order and once, as the real kernel's do; what a test has put
+// there stays as it is.
+func TestForeign(t *testing.T) {
+	dockers, keepaliveds, nobodys := state.Foreign{Owner: "docker", What: "device docker0"}, state.Foreign{Owner: "keepalived", What: "process 812"},
+		state.Foreign{What: "rule iptables filter INPUT -d 192.0.2.30/32 -j ACCEPT"}
+	k := &fake.Kernel{ForeignSigns: []state.Foreign{nobodys, keepaliveds, dockers, keepaliveds}}
+	for range 2 {
+		got, err := k.Foreign(context.Background(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]state.Foreign{dockers, keepaliveds, nobodys}, got); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+}
