@@ -11,6 +11,7 @@ iproute2:ip
 ipvsadm:ipvsadm
 iptables:iptables-legacy
 arptables:arptables-legacy
+keepalived:keepalived
 openssh-client:ssh
 openssh-server:sshd
 curl:curl
