@@ -4,12 +4,13 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/kernel"
 	"github.com/lvsform/lvsform/state"
 )
@@ -25,6 +26,7 @@ type Kernel interface {
 	Do(context.Context, state.Change) error
 	ActiveConnections([]state.Destination) (uint64, error)
 	Announce(state.Address) error
+	Foreign(context.Context, []netip.Addr) ([]state.Foreign, error)
 }
 
 // Agent answers for one host.
@@ -74,7 +76,7 @@ func (a *Agent) Serve(ctx context.Context, rw io.ReadWriter) error {
 // tables needs CAP_NET_ADMIN.
 func CheckRoot() error {
 	if uid := os.Geteuid(); uid != 0 {
-		return fmt.Errorf("the agent runs as user %d and needs root; log in as root, or set ssh.sudo: true", uid)
+		return fault.New(fault.Permission, "the agent runs as user %d and needs root; log in as root, or set ssh.sudo: true", uid)
 	}
 	return nil
 }
@@ -86,12 +88,10 @@ func (a *Agent) observe(ctx context.Context, req wire.ObserveRequest) (wire.Obse
 	}
 	var out wire.Observed
 	for _, j := range journals {
-		if j.Topology == req.Topology {
-			out.Journal = j
-			continue
-		}
-		for _, e := range j.Entries {
-			out.Others = append(out.Others, e.ID())
+		if j.topology == req.Topology {
+			out.Journal = j.file()
+		} else {
+			out.Others = append(out.Others, j.file())
 		}
 	}
 	asked := req.Asked
@@ -99,6 +99,9 @@ func (a *Agent) observe(ctx context.Context, req wire.ObserveRequest) (wire.Obse
 		asked = append(asked, e.ID())
 	}
 	out.State, out.Missing, err = a.Kernel.Observe(ctx, asked)
+	if err == nil && len(req.VIPs) != 0 {
+		out.Foreign, err = a.Kernel.Foreign(ctx, req.VIPs)
+	}
 	return out, err
 }
 
@@ -114,14 +117,14 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 	if err != nil {
 		return res, err
 	}
-	if journal.hold(steps) {
+	if known := journal.know(req.Members); journal.hold(steps) || known && len(journal.entries) != 0 {
 		if err := writeJournal(a.Dir, journal); err != nil {
 			return res, err
 		}
 	}
 	for _, s := range steps {
 		if err := a.Kernel.Do(ctx, s.Change); err != nil {
-			res.Failed = err.Error()
+			res.Failed = fault.From(err)
 			break
 		}
 		res.Done++
@@ -188,12 +191,15 @@ func (a *Agent) settle(_ context.Context, req wire.SettleRequest) (wire.Nothing,
 	if err != nil {
 		return wire.Nothing{}, err
 	}
-	changed := false
+	changed := journal.know(req.Members) && len(journal.entries) != 0
 	for _, e := range req.Adopt {
 		if e.After.Item == nil {
-			return wire.Nothing{}, errors.New("asked to adopt nothing")
+			return wire.Nothing{}, fault.New(fault.Bug, "asked to adopt nothing")
 		}
 		changed = journal.adopt(e) || changed
+	}
+	if err := a.handOver(journal, req.Forget); err != nil {
+		return wire.Nothing{}, err
 	}
 	for _, id := range req.Forget {
 		changed = journal.forget(id) || changed
@@ -207,5 +213,33 @@ func (a *Agent) settle(_ context.Context, req wire.SettleRequest) (wire.Nothing,
 	return wire.Nothing{}, err
 }
 
+// handOver tells the other topologies on this host what was there before the
+// items that this one is about to forget: the last to let go puts it back. Their
+// journals are written first, so that what was found is in one of them whenever
+// the agent dies.
+func (a *Agent) handOver(from *journal, forget []state.ID) error {
+	if len(forget) == 0 {
+		return nil
+	}
+	others, err := readJournals(a.Dir)
+	if err != nil {
+		return err
+	}
+	for _, other := range others {
+		changed := false
+		for _, id := range forget {
+			if e, held := from.entries[id]; held && other.topology != from.topology {
+				changed = other.inherit(e) || changed
+			}
+		}
+		if changed {
+			if err := writeJournal(a.Dir, other); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // errNoTopology guards the file names made from it.
-var errNoTopology = errors.New("request without a valid topology name")
+var errNoTopology = fault.New(fault.Bug, "request without a valid topology name")

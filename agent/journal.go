@@ -11,7 +11,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -23,7 +26,15 @@ const maxJournal = wire.MaxFrame
 // journal is a topology's journal while it is worked on.
 type journal struct {
 	topology string
+	members  []wire.Member
 	entries  map[state.ID]wire.Entry
+}
+
+// know notes the topology's hosts.
+func (j *journal) know(members []wire.Member) (changed bool) {
+	changed = !slices.Equal(j.members, members)
+	j.members = members
+	return changed
 }
 
 // hold notes what steps are about to set. What was there when an item was
@@ -34,7 +45,7 @@ func (j *journal) hold(steps []wire.Step) (changed bool) {
 		if s.Restore || s.Change.ID().Kind == state.KindModule {
 			continue
 		}
-		e := wire.Entry{Before: state.Tagged{Item: s.Change.Before}, After: state.Tagged{Item: s.Change.After}, Role: s.Role, Reason: s.Reason}
+		e := wire.Entry{Before: state.Tagged{Item: s.Change.Before}, After: state.Tagged{Item: s.Change.After}, Role: s.Role, Reason: s.Reason, For: s.For}
 		if old, ok := j.entries[e.ID()]; ok {
 			e.Before = old.Before
 		}
@@ -55,10 +66,10 @@ func (j *journal) release(done []wire.Step) (changed bool) {
 }
 
 // adopt notes an item that was found exactly as wanted: putting it back means
-// leaving it.
+// leaving it. One that is held already may be for other services now.
 func (j *journal) adopt(e wire.Entry) (changed bool) {
 	if old, ok := j.entries[e.ID()]; ok {
-		if old.After == e.After {
+		if old.After == e.After && slices.Equal(old.For, e.For) {
 			return false
 		}
 		e.Before = old.Before // set by hand to what the inventory now says
@@ -73,9 +84,21 @@ func (j *journal) forget(id state.ID) (changed bool) {
 	return ok
 }
 
+// inherit takes over what was there before another topology, which lets go of
+// its entry, set the item: this one found it so set.
+func (j *journal) inherit(e wire.Entry) (changed bool) {
+	own, held := j.entries[e.ID()]
+	if !held || own.Before != e.After || own.Before == e.Before {
+		return false
+	}
+	own.Before = e.Before
+	j.entries[e.ID()] = own
+	return true
+}
+
 // file is the journal as it is kept.
 func (j *journal) file() wire.Journal {
-	out := wire.Journal{FormatVersion: wire.JournalVersion, Topology: j.topology}
+	out := wire.Journal{FormatVersion: wire.JournalVersion, Topology: j.topology, Members: j.members}
 	for _, id := range slices.SortedFunc(maps.Keys(j.entries), state.Compare) {
 		out.Entries = append(out.Entries, j.entries[id])
 	}
@@ -104,8 +127,9 @@ func readJournal(dir, topology string) (*journal, error) {
 		err = fmt.Errorf("is of topology %q", kept.Topology)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("journal %s: %w", file, err)
+		return nil, fault.New(fault.Conflict, "journal %s: %w", file, err)
 	}
+	j.members = kept.Members
 	for _, e := range kept.Entries {
 		j.entries[e.ID()] = e
 	}
@@ -139,7 +163,7 @@ func parseJournal(file string) (j wire.Journal, err error) {
 }
 
 // readJournals reads every topology's journal on this host.
-func readJournals(dir string) ([]wire.Journal, error) {
+func readJournals(dir string) ([]*journal, error) {
 	files, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -147,7 +171,7 @@ func readJournals(dir string) ([]wire.Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journals: %w", err)
 	}
-	var out []wire.Journal
+	var out []*journal
 	for _, f := range files {
 		topology, ok := strings.CutSuffix(f.Name(), journalSuffix)
 		if !ok || !f.Type().IsRegular() || strings.HasPrefix(topology, ".") {
@@ -157,7 +181,7 @@ func readJournals(dir string) ([]wire.Journal, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, j.file())
+		out = append(out, j)
 	}
 	return out, nil
 }
@@ -188,21 +212,8 @@ func writeJournal(dir string, j *journal) error {
 	return nil
 }
 
-func replaceFile(file string, text []byte) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".journal-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(tmp.Name())
-		}
-	}()
-	_, err = tmp.Write(text)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(tmp.Name(), file); err != nil {
+func replaceFile(file string, text []byte) error {
+	if err := renameio.WriteFile(file, text, 0o600); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(file))

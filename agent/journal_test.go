@@ -77,7 +77,7 @@ func TestJournalIsAhead(t *testing.T) {
 		return died
 	}
 	res, err := a.apply(t.Context(), steps(state.Change{After: vip}))
-	if err != nil || res.Done != 0 || !strings.Contains(res.Failed, "died here") {
+	if err != nil || res.Done != 0 || !strings.Contains(res.Failed.Error(), "died here") {
 		t.Errorf("apply: %+v, %v", res, err)
 	}
 }

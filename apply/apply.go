@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/plan"
@@ -70,21 +71,47 @@ func (o Options) group() *errgroup.Group {
 // with a host is that host's observation.
 func Observe(ctx context.Context, inv *inventory.Inventory, hosts Hosts, opts Options) map[string]plan.Observation {
 	desired := modes.Desire(inv, nil)
-	results := make([]plan.Observation, len(inv.Hosts))
-	g := opts.group()
+	names := make([]string, len(inv.Hosts))
 	for i, h := range inv.Hosts {
+		names[i] = h.Name
+	}
+	return observe(ctx, names, hosts, opts, func(name string) wire.ObserveRequest {
+		return wire.ObserveRequest{Topology: inv.Name, Asked: plan.Asked(desired[name]), VIPs: plan.VIPs(inv)}
+	})
+}
+
+// ObserveLeft asks hosts that have left the inventory for what they hold.
+func ObserveLeft(ctx context.Context, inv *inventory.Inventory, members []wire.Member, hosts Hosts, opts Options) map[string]plan.Observation {
+	names := make([]string, len(members))
+	for i, m := range members {
+		names[i] = m.Name
+	}
+	out := observe(ctx, names, hosts, opts, func(string) wire.ObserveRequest { return wire.ObserveRequest{Topology: inv.Name} })
+	for i, m := range members {
+		o := out[m.Name]
+		o.Member = &members[i]
+		out[m.Name] = o
+	}
+	return out
+}
+
+func observe(ctx context.Context, names []string, hosts Hosts, opts Options, request func(string) wire.ObserveRequest) map[string]plan.Observation {
+	results := make([]plan.Observation, len(names))
+	waiting := newWaiting(opts, "observing", names)
+	g := opts.group()
+	for i, name := range names {
 		g.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, opts.limit())
 			defer cancel()
-			req := wire.ObserveRequest{Topology: inv.Name, Asked: plan.Asked(desired[h.Name])}
-			results[i].Err = hosts[h.Name].Call(ctx, wire.MethodObserve, req, &results[i].Observed)
+			results[i].Err = hosts[name].Call(ctx, wire.MethodObserve, request(name), &results[i].Observed)
+			waiting.done(name)
 			return nil
 		})
 	}
 	_ = g.Wait() // errors are in the results
 	out := make(map[string]plan.Observation, len(results))
-	for i, h := range inv.Hosts {
-		out[h.Name] = results[i]
+	for i, name := range names {
+		out[name] = results[i]
 	}
 	return out
 }
@@ -96,6 +123,8 @@ type Error struct {
 	Faults  []Fault // one for each host that failed, by host name
 	Done    int     // steps carried out on all hosts
 	Planned int
+	// Saved says that the plan was read from a file: it fits the hosts no more.
+	Saved bool
 }
 
 // Fault is what went wrong on one host.
@@ -110,7 +139,8 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "%s: %s: %v\n", f.Host, e.Wave, f.Err)
 	}
 	fmt.Fprintf(&b, "%d of %d steps are done and recorded; ", e.Done, e.Planned)
-	if slices.ContainsFunc(e.Faults, func(f Fault) bool { return errors.As(f.Err, new(*staleError)) }) {
+	stale := slices.ContainsFunc(e.Faults, func(f Fault) bool { return errors.As(f.Err, new(*staleError)) })
+	if stale || e.Saved && e.Done != 0 {
 		b.WriteString("plan again, look at what is different, and apply that")
 	} else {
 		b.WriteString("when the cause is mended, the same command goes on from there")
@@ -118,11 +148,14 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
+// FaultKind implements fault.Kinded: it is the kind of the first host's error.
+func (e *Error) FaultKind() fault.Kind { return fault.Of(e.Faults[0].Err) }
+
 // Run carries out a plan. It stops after the wave in which a host fails; no
 // host is rolled back, since everything done so far is what the plan wants.
 func Run(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
 	if p.Failed() {
-		return errors.New("the plan has hosts that failed; nothing was changed")
+		return fault.New(p.Failure().Kind, "the plan has hosts that failed; nothing was changed")
 	}
 	done := 0
 	for _, wave := range waves(p) {
@@ -176,14 +209,14 @@ func runWave(ctx context.Context, p *plan.Plan, wave plan.Wave, hosts Hosts, opt
 		ctx, cancel := context.WithTimeout(ctx, opts.limit())
 		defer cancel()
 		var res wire.ApplyResult
-		err := hosts[h.Name].Call(ctx, wire.MethodApply, wire.ApplyRequest{Topology: p.Topology, Steps: steps}, &res)
+		err := hosts[h.Name].Call(ctx, wire.MethodApply, wire.ApplyRequest{Topology: p.Topology, Members: p.Members, Steps: steps}, &res)
 		switch {
 		case err != nil:
 			return 0, err
 		case len(res.Stale) != 0:
 			return 0, &staleError{res.Stale}
-		case res.Failed != "":
-			return res.Done, errors.New(res.Failed)
+		case res.Failed != nil:
+			return res.Done, res.Failed
 		}
 		return res.Done, nil
 	})
@@ -195,6 +228,8 @@ type staleError struct{ what []string }
 func (e *staleError) Error() string {
 	return "changed since the plan was made: " + strings.Join(e.what, ", ")
 }
+
+func (e *staleError) FaultKind() fault.Kind { return fault.Stale }
 
 // each calls f for every host, and adds up.
 func each(p *plan.Plan, opts Options, f func(plan.Host) (int, error)) ([]Fault, int) {
@@ -222,7 +257,7 @@ func stepsOf(h plan.Host, wave plan.Wave) []wire.Step {
 	var out []wire.Step
 	for _, a := range h.Actions {
 		if a.Wave == wave {
-			out = append(out, wire.Step{Change: a.Change(), Role: string(a.Role), Reason: a.Reason, Restore: a.Restore})
+			out = append(out, wire.Step{Change: a.Change(), Role: string(a.Role), Reason: a.Reason, For: a.For, Restore: a.Restore})
 		}
 	}
 	return out
@@ -258,13 +293,14 @@ func drain(ctx context.Context, name string, steps []wire.Step, host wire.Caller
 
 // settle brings the hosts' journals up to date with what was found in place.
 func settle(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
+	members := p.Remaining()
 	return finish(p, opts, "journal", func(h plan.Host) error {
-		if len(h.Adopt)+len(h.Forget) == 0 && !p.Destroy {
+		if len(h.Adopt)+len(h.Forget) == 0 && !h.Remember && !h.Left && !p.Destroy && slices.Equal(members, p.Members) {
 			return nil
 		}
 		ctx, cancel := context.WithTimeout(ctx, opts.limit())
 		defer cancel()
-		req := wire.SettleRequest{Topology: p.Topology, Adopt: h.Adopt, Forget: h.Forget, Leave: p.Destroy}
+		req := wire.SettleRequest{Topology: p.Topology, Members: members, Adopt: h.Adopt, Forget: h.Forget, Leave: p.Destroy || h.Left}
 		return hosts[h.Name].Call(ctx, wire.MethodSettle, req, nil)
 	})
 }

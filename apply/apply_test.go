@@ -192,7 +192,7 @@ func (w *world) dump() string {
 func planText(t *testing.T, p *plan.Plan) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := p.WriteText(&b); err != nil {
+	if err := p.WriteText(&b, plan.TextOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()

@@ -11,6 +11,8 @@ import (
 	"io"
 	"net/netip"
 	"os"
+
+	"gopkg.in/yaml.v3"
 )
 
 // MaxSize is the longest file in bytes that is read: room for some ten
@@ -40,7 +42,7 @@ func Parse(file string, data []byte) (*Inventory, error) {
 		return nil, problems
 	}
 	d := &decoder{
-		inv:       &Inventory{File: file, positions: map[string]Pos{}},
+		inv:       &Inventory{File: file, Source: data, positions: map[string]Pos{}},
 		problems:  problems,
 		addresses: map[netip.Addr]holder{},
 		unique:    map[string]string{},
@@ -51,6 +53,33 @@ func Parse(file string, data []byte) (*Inventory, error) {
 		return nil, d.sorted()
 	}
 	return d.inv, nil
+}
+
+// Keys lists the keys of the document.
+func Keys() []string {
+	var out []string
+	for _, f := range document(&Inventory{}).object.fields {
+		out = append(out, f.key)
+	}
+	return out
+}
+
+// WithoutComments returns the text of an inventory without its comments, which
+// may hold what is not meant for others.
+func WithoutComments(text []byte) ([]byte, error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return nil, err
+	}
+	dropComments(&doc)
+	return yaml.Marshal(&doc)
+}
+
+func dropComments(n *yaml.Node) {
+	n.HeadComment, n.LineComment, n.FootComment = "", "", ""
+	for _, c := range n.Content {
+		dropComments(c)
+	}
 }
 
 // tooLong is the problem of a file over MaxSize.

@@ -38,7 +38,7 @@ func TestOrderOfHosts(t *testing.T) {
 			return slices.IndexFunc(a.Hosts, func(h *Host) bool { return h.Name == x.Name }) -
 				slices.IndexFunc(a.Hosts, func(h *Host) bool { return h.Name == y.Name })
 		})
-		a.positions, b.positions = nil, nil
+		a.positions, b.positions, a.Source, b.Source = nil, nil, nil, nil
 		if diff := cmp.Diff(a, b, cmp.AllowUnexported(Inventory{}), addrs()); diff != "" {
 			t.Fatalf("(-written +permuted):\n%s", diff)
 		}

@@ -15,6 +15,7 @@ type Inventory struct {
 	Tunnels  []*Tunnel
 	Services []*Service
 
+	Source    []byte         // the file's text
 	positions map[string]Pos // by YAML path
 }
 

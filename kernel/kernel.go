@@ -8,7 +8,6 @@ package kernel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -109,7 +109,7 @@ func (k *Kernel) Observe(ctx context.Context, asked []state.ID) (state.Host, []s
 }
 
 // errUnsupported is for changes the vocabulary can say and lvsform never makes.
-var errUnsupported = errors.New("lvsform does not make this change")
+var errUnsupported = fault.New(fault.Unsupported, "lvsform does not make this change")
 
 // Do carries out one change. The item must be there for a modification or a
 // removal and must not be there for an addition; the error unwraps to the

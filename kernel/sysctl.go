@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -93,7 +94,7 @@ func doSysctl(c state.Change) error {
 	}
 	// Some settings are clamped without an error.
 	if got := normaliseSysctl(string(now)); got != s.Setting {
-		return fmt.Errorf("wrote %q, the kernel kept %q", s.Setting, got)
+		return fault.New(fault.Unsupported, "wrote %q, the kernel kept %q", s.Setting, got)
 	}
 	return nil
 }

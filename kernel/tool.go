@@ -2,17 +2,18 @@ package kernel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/lvsform/lvsform/fault"
 )
 
 // errNoTool says that a program the change needs is not installed.
-var errNoTool = errors.New("not installed on this host")
+var errNoTool = fault.New(fault.Unsupported, "not installed on this host")
 
 // toolPath finds the first of several programs. A non-login shell's PATH may
 // lack the sbin folders.

@@ -10,6 +10,7 @@ package modes
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/state"
@@ -20,6 +21,9 @@ type Want struct {
 	Item   state.Item
 	Role   inventory.Role // for which role of the host; empty: for the host itself
 	Reason string         // why, in a few words, for the plan
+	// For names the services the item is for, or, as service/host, the real
+	// servers of services; sorted. Empty: the host itself, or a tunnel.
+	For []string
 	// MetBy lists other items that serve as well: when the host has any of
 	// them, the want is met and nothing is changed. The kernel uses the larger
 	// of net.ipv4.conf.all.arp_ignore and the device's own, for one.
@@ -118,30 +122,31 @@ func desire(inv *inventory.Inventory, facts Facts) (Desired, inventory.Problems)
 	for _, h := range inv.Hosts {
 		d.wants[h.Name] = nil
 		d.seen[h.Name] = map[state.ID]first{}
-		d.add(h, h.Path, nicAddresses(h))
-		d.add(h, h.Path, gateway(h))
-		d.add(h, h.Path, ipvsSettings(h, facts))
+		d.add(h, h.Path, "", nicAddresses(h))
+		d.add(h, h.Path, "", gateway(h))
+		d.add(h, h.Path, "", ipvsSettings(h, facts))
 	}
 	for _, t := range inv.Tunnels {
 		for _, e := range t.Ends {
-			d.add(e.Host, e.Path, tunnelEnd(t, e))
+			d.add(e.Host, e.Path, "", tunnelEnd(t, e))
 		}
 	}
 	for _, s := range services(inv, facts) {
 		for i, h := range s.Directors {
-			d.add(h, s.Path, s.virtualService())
-			d.add(h, s.Path, s.marks())
+			d.add(h, s.Path, s.Name, s.virtualService())
+			d.add(h, s.Path, s.Name, s.marks())
 			if i == 0 {
-				d.add(h, s.Path, s.directorVIP(h))
+				d.add(h, s.Path, s.Name, s.directorVIP(h))
 			}
 		}
 		for _, l := range s.legs() {
 			m := modeOf(l.server.Mode)
-			d.add(l.director, l.server.Path, m.director(l))
-			d.add(l.server.Host, l.server.Path, m.realServer(l))
+			to := s.Name + "/" + l.server.Host.Name
+			d.add(l.director, l.server.Path, to, m.director(l))
+			d.add(l.server.Host, l.server.Path, to, m.realServer(l))
 		}
 		for _, h := range inv.Hosts {
-			d.add(h, s.Path, s.staticNeighbour(h))
+			d.add(h, s.Path, s.Name, s.staticNeighbour(h))
 		}
 	}
 	return d.wants, d.conflicts
@@ -157,22 +162,34 @@ type draft struct {
 
 // first is the first to want an item.
 type first struct {
-	item state.Item
-	path string // YAML path
+	item  state.Item
+	path  string // YAML path
+	index int    // among the host's wants
 }
 
-// add merges wants into a host's. Of several for one item the first stays; two
-// that want different values of one thing are a conflict.
-func (d *draft) add(h *inventory.Host, path string, wants []Want) {
+// serve notes what else an item is for.
+func (w *Want) serve(what string) {
+	if at, there := slices.BinarySearch(w.For, what); what != "" && !there {
+		w.For = slices.Insert(w.For, at, what)
+	}
+}
+
+// add merges wants into a host's, for what the third argument names: see
+// Want.For. Of several for one item the first stays; two that want different
+// values of one thing are a conflict.
+func (d *draft) add(h *inventory.Host, path, serves string, wants []Want) {
 	seen := d.seen[h.Name]
 	for _, w := range wants {
 		id := state.IDOf(w.Item)
 		before, there := seen[id]
 		switch {
+		case there && before.item == w.Item:
+			d.wants[h.Name][before.index].serve(serves)
 		case !there:
-			seen[id] = first{w.Item, path}
+			seen[id] = first{w.Item, path, len(d.wants[h.Name])}
+			w.serve(serves)
 			d.wants[h.Name] = append(d.wants[h.Name], w)
-		case before.item != w.Item:
+		default:
 			d.conflicts = append(d.conflicts, d.inv.Problem(path,
 				fmt.Sprintf("wants %s on %s, and %s wants %s there", state.Text(w.Item), h.Name, before.path, state.Text(before.item)),
 				"make the two agree, or use different hosts"))

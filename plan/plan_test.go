@@ -78,7 +78,7 @@ func golden(t *testing.T, name string, got []byte) {
 func text(t *testing.T, p *plan.Plan) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := p.WriteText(&b); err != nil {
+	if err := p.WriteText(&b, plan.TextOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()

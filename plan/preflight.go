@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/state"
@@ -14,33 +15,37 @@ import (
 
 // preflight checks on the live state what the inventory takes for granted. It
 // returns every fault of the host, before anything is changed on any.
-func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []string {
-	var out []string
+func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []*fault.Error {
+	var out []*fault.Error
+	say := func(kind fault.Kind, format string, args ...any) {
+		out = append(out, fault.New(kind, "preflight: "+format, args...))
+	}
 	for _, n := range h.NICs {
 		link, ok := obs.State[state.IDOf(state.Link{Name: n.Name})].(state.Link)
 		switch {
 		case !ok:
-			out = append(out, fmt.Sprintf("nic %s: there is no such device; there are %s", n.Name, devices(obs.State)))
+			say(fault.Conflict, "nic %s: there is no such device; there are %s", n.Name, devices(obs.State))
 			continue
 		case !link.Up:
-			out = append(out, fmt.Sprintf("nic %s: the device is down; bring it up: ip link set %s up", n.Name, n.Name))
+			say(fault.Conflict, "nic %s: the device is down; bring it up: ip link set %s up", n.Name, n.Name)
 		}
 		if !h.ManageAddresses {
-			out = append(out, addressFacts(n, obs.State)...)
+			for _, text := range addressFacts(n, obs.State) {
+				say(fault.Conflict, "%s", text)
+			}
 		}
 	}
-	out = append(out, routeFacts(h, wants, obs)...)
+	for _, text := range routeFacts(h, wants, obs) {
+		say(fault.Conflict, "%s", text)
+	}
 	missing := map[state.ID]string{}
 	for _, m := range obs.Missing {
 		missing[m.ID] = m.Why
 	}
 	for _, w := range wants {
 		if why, gone := missing[state.IDOf(w.Item)]; gone {
-			out = append(out, fmt.Sprintf("%s (%s): %s", state.IDOf(w.Item), w.Reason, why))
+			say(fault.Unsupported, "%s (%s): %s", state.IDOf(w.Item), w.Reason, why)
 		}
-	}
-	for i := range out {
-		out[i] = "preflight: " + out[i]
 	}
 	return out
 }
@@ -103,6 +108,12 @@ func routeFacts(h *inventory.Host, wants []modes.Want, obs wire.Observed) []stri
 	return out
 }
 
+// statesRoute reports whether the inventory says anything of where a route leads.
+func statesRoute(h *inventory.Host, r state.Route) bool {
+	return slices.ContainsFunc(h.Gateways, func(g netip.Addr) bool { return r.To == netip.PrefixFrom(anyAddress(g), 0) }) ||
+		slices.ContainsFunc(h.Routes, func(x *inventory.Route) bool { return r.To == x.To })
+}
+
 func anyAddress(a netip.Addr) netip.Addr {
 	if a.Is6() {
 		return netip.IPv6Unspecified()
@@ -116,65 +127,4 @@ func devices(host state.Host) string {
 		names = append(names, l.Name)
 	}
 	return strings.Join(names, ", ")
-}
-
-// conflict is about a virtual service on our VIP and port that lvsform did not
-// make: whoever did would fight over it.
-func conflict(is, want state.Item) string {
-	return fmt.Sprintf("%s: is already there as %q, and lvsform did not make it (wanted %q); remove it from whatever made it, or make the inventory say the same",
-		state.IDOf(is), is.Value(), want.Value())
-}
-
-// notManaged lists virtual services, destinations and addresses that are
-// there, belong to no topology of lvsform's, and could be mistaken for its
-// work. They are left alone.
-func notManaged(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want, obs wire.Observed) []string {
-	known := map[state.ID]bool{}
-	for _, w := range wants {
-		known[state.IDOf(w.Item)] = true
-	}
-	for _, e := range obs.Journal.Entries {
-		known[e.ID()] = true
-	}
-	for _, id := range obs.Others {
-		known[id] = true
-	}
-	for _, n := range h.NICs {
-		for _, a := range n.Addresses {
-			known[state.IDOf(state.Address{Link: n.Name, Prefix: a})] = true
-		}
-	}
-	var out []string
-	for _, i := range obs.State.Items() {
-		if known[state.IDOf(i)] {
-			continue
-		}
-		switch i := i.(type) {
-		case state.Service, state.Destination, state.SyncDaemon:
-			out = append(out, state.Text(i))
-		case state.Address:
-			if concerns(inv, i.Prefix.Addr()) {
-				out = append(out, state.Text(i))
-			}
-		}
-	}
-	return out
-}
-
-// concerns reports whether an address has to do with the topology: it is a VIP
-// or lies in one of its networks.
-func concerns(inv *inventory.Inventory, a netip.Addr) bool {
-	for _, n := range inv.Networks {
-		for _, p := range n.Prefixes {
-			if p.Contains(a) {
-				return true
-			}
-		}
-	}
-	for _, s := range inv.Services {
-		if s.VIP == a {
-			return true
-		}
-	}
-	return false
 }

@@ -4,39 +4,102 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/state"
 )
+
+// TextOptions say how a report is written for people.
+type TextOptions struct {
+	Color bool // with the escape sequences of a terminal
+	// DiffOnly leaves out all but what changes and what failed: no notes, no
+	// summary, nothing at all when there is nothing to do.
+	DiffOnly bool
+}
 
 // WriteText writes the plan for people. It is made from the same value as the
 // JSON form and says nothing that is not in it.
-func (p *Plan) WriteText(w io.Writer) error {
+func (p *Plan) WriteText(w io.Writer, o TextOptions) error {
 	var b strings.Builder
 	for _, h := range p.Hosts {
-		if len(h.Actions)+len(h.Errors)+len(h.NotManaged) == 0 {
+		if len(h.Actions)+len(h.Errors)+len(h.Held) == 0 && (o.DiffOnly || len(h.NotManaged) == 0) {
 			continue
 		}
-		fmt.Fprintf(&b, "%s  %s\n", h.Name, h.Address)
-		for _, e := range h.Errors {
-			fmt.Fprintf(&b, "  ! %s\n", strings.ReplaceAll(e, "\n", "\n    "))
+		left := ""
+		if h.Left {
+			left = "  (left the inventory)"
 		}
+		o.host(&b, h.Name, h.Address, left)
+		o.errors(&b, h.Errors)
 		kind, key, values := h.widths()
 		for _, a := range h.Actions {
-			line := fmt.Sprintf("  %s %-*s  %-*s  %-*s  %s", a.Op, kind, a.Kind, key, a.Key, values, a.Change().Values(), a.Reason)
+			disrupts := ""
 			if a.Disrupts {
-				line += " (disrupts traffic)"
+				disrupts = " " + o.paint(yellow, "(disrupts traffic)")
 			}
+			line := fmt.Sprintf("  %s %-*s  %-*s  %-*s  %s%s", o.op(a.Op), kind, a.Kind, key, a.Key, values, a.Change().Values(), a.Reason, disrupts)
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
-		for _, n := range h.NotManaged {
-			fmt.Fprintf(&b, "    not managed: %s\n", n)
+		for _, x := range h.Held {
+			needs := x.Needs[0]
+			if n := len(x.Needs) - 1; n != 0 {
+				needs += fmt.Sprintf(", and %d more", n)
+			}
+			fmt.Fprintf(&b, "    held back: %s %s %s: left out, and needed first: %s\n", x.Op, x.Kind, x.Key, needs)
+		}
+		if !o.DiffOnly {
+			for _, n := range h.NotManaged {
+				fmt.Fprintf(&b, "    not managed: %s\n", notManagedText(n))
+			}
 		}
 		b.WriteString("\n")
 	}
-	for _, n := range p.Notes {
-		fmt.Fprintf(&b, "note: %s\n", n)
+	if !o.DiffOnly {
+		for _, n := range p.Notes {
+			fmt.Fprintf(&b, "note: %s\n", n)
+		}
+		b.WriteString(p.Summary.String() + "\n")
 	}
-	b.WriteString(p.Summary.String() + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func notManagedText(f state.Foreign) string {
+	if f.Owner == "" {
+		return f.What
+	}
+	return f.What + " (" + f.Owner + ")"
+}
+
+// The escape sequences of ECMA-48 that are used.
+const (
+	bold   = "1"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+func (o TextOptions) paint(code, text string) string {
+	if !o.Color {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (o TextOptions) op(op state.Op) string {
+	color := map[state.Op]string{state.Add: green, state.Modify: yellow, state.Remove: red}[op]
+	return o.paint(color, string(op))
+}
+
+// host heads what is said of a host.
+func (o TextOptions) host(b *strings.Builder, name, address, more string) {
+	fmt.Fprintln(b, strings.TrimRight(o.paint(bold, name)+"  "+address+more, " "))
+}
+
+func (o TextOptions) errors(b *strings.Builder, errs []*fault.Error) {
+	for _, e := range errs {
+		fmt.Fprintf(b, "  %s %s: %s\n", o.paint(red, "!"), e.Kind, strings.ReplaceAll(e.Message, "\n", "\n    "))
+	}
 }
 
 // widths are those of the columns.
@@ -49,14 +112,18 @@ func (h Host) widths() (kind, key, values int) {
 
 // String is the plan's last line.
 func (s Summary) String() string {
+	held := ""
+	if s.Held != 0 {
+		held = fmt.Sprintf(", %d held back", s.Held)
+	}
 	if s.HostsToChange == 0 && s.HostsFailed == 0 {
-		return fmt.Sprintf("No changes: %s as wanted.", hosts(s.HostsUnchanged, "is", "are"))
+		return fmt.Sprintf("No changes: %s as wanted%s.", hosts(s.HostsUnchanged, "is", "are"), held)
 	}
 	out := fmt.Sprintf("%s to change, %d unchanged", hosts(s.HostsToChange, "", ""), s.HostsUnchanged)
 	if s.HostsFailed != 0 {
 		out += fmt.Sprintf(", %d failed", s.HostsFailed)
 	}
-	return fmt.Sprintf("%s: %d to add, %d to change, %d to remove", out, s.Add, s.Change, s.Remove)
+	return fmt.Sprintf("%s: %d to add, %d to change, %d to remove%s", out, s.Add, s.Change, s.Remove, held)
 }
 
 func hosts(n int, one, many string) string {

@@ -34,6 +34,15 @@ const (
 	RestoreHosts
 )
 
+// Waves lists every wave in order.
+func Waves() []Wave {
+	out := make([]Wave, RestoreHosts)
+	for i := range out {
+		out[i] = Wave(i + 1)
+	}
+	return out
+}
+
 // String is the wave in words.
 func (w Wave) String() string {
 	switch w {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 )
 
 // Host is a host whose agent runs and answers.
@@ -22,12 +23,12 @@ type Host struct {
 
 var _ wire.Caller = (*Host)(nil)
 
-// Call implements wire.Caller. Any error but a *wire.Error, which the agent
+// Call implements wire.Caller. Any error but a *fault.Error, which the agent
 // itself has told, means that the connection is closed. The error does not name
 // the host: the caller knows it.
 func (h *Host) Call(ctx context.Context, method wire.Method, req, resp any) error {
 	err := h.wire.Call(ctx, method, req, resp)
-	var told *wire.Error
+	var told *fault.Error
 	if err != nil && !errors.As(err, &told) && ctx.Err() == nil {
 		err = h.agent.lastWords(err)
 	}

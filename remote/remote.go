@@ -9,12 +9,14 @@ package remote
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"time"
 
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -140,6 +142,21 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// FaultKind implements fault.Kinded.
+func (e *Error) FaultKind() fault.Kind {
+	var given fault.Kinded
+	switch {
+	case errors.As(e.Err, &given):
+		return given.FaultKind()
+	case e.Step == StepConfig:
+		return fault.Input
+	case e.Step == StepAuth:
+		return fault.Permission
+	default:
+		return fault.Connection
+	}
+}
 
 // Connect reaches one host and starts its agent, which is pushed first if the
 // host does not have it. Errors are of type *Error.

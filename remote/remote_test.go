@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 )
 
 func TestColdThenWarm(t *testing.T) {
@@ -253,7 +253,7 @@ func TestCallErrors(t *testing.T) {
 	h := s.connect(s.target("web1"), s.options())
 
 	err := h.Call(context.Background(), "refuse", nil, nil)
-	var told *wire.Error
+	var told *fault.Error
 	if !errors.As(err, &told) || err.Error() != "no such device" {
 		t.Errorf("refusal: %v", err)
 	}

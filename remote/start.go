@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 )
 
 const (
@@ -170,15 +171,17 @@ func (r *run) notStarted(e *endpoint, p *process, noise string) error {
 	if noise != "" {
 		text += "; the host printed: " + noise
 	}
+	kind := fault.Connection
 	switch {
 	case p.status == nil && noise == "":
 		text += fmt.Sprintf("; if its file is damaged, remove %s on the host: the agent is pushed again then", r.opts.AgentDir)
 	case e.sudo && strings.Contains(p.stderr.String(), "password is required"):
+		kind = fault.Permission
 		text += fmt.Sprintf("; let %s run sudo without a password (NOPASSWD in sudoers)", e.user)
 	case strings.HasPrefix(p.end(), "exit status 126"):
 		text += "; is the agent's directory on a file system mounted noexec?"
 	}
-	return errors.New(text)
+	return fault.New(kind, "%s", text)
 }
 
 // absence is what the start script says when there is no agent to start.
@@ -198,15 +201,15 @@ func parseAbsence(line string) *absence {
 func (a *absence) check(e *endpoint, dir string) error {
 	switch {
 	case a.uid != "0" && e.sudo:
-		return fmt.Errorf("sudo as %s does not lead to root (user id %s)", e.user, a.uid)
+		return fault.New(fault.Permission, "sudo as %s does not lead to root (user id %s)", e.user, a.uid)
 	case a.uid != "0":
-		return fmt.Errorf("%s is not root (user id %s): log in as root, or say sudo: true", e.user, a.uid)
+		return fault.New(fault.Permission, "%s is not root (user id %s): log in as root, or say sudo: true", e.user, a.uid)
 	case a.why == "missing":
 		return nil
 	case a.why == "unsafe-directory":
-		return fmt.Errorf("%s on the host is not root's alone (a directory of root with mode 0700, no link): find out who made it, then remove it", dir)
+		return fault.New(fault.Permission, "%s on the host is not root's alone (a directory of root with mode 0700, no link): find out who made it, then remove it", dir)
 	}
-	return fmt.Errorf("the agent in %s on the host is not root's alone (a file of root with mode 0700, no link): find out who made it, then remove it", dir)
+	return fault.New(fault.Permission, "the agent in %s on the host is not root's alone (a file of root with mode 0700, no link): find out who made it, then remove it", dir)
 }
 
 // slowestPush is the least number of bytes a second an agent is pushed with.

@@ -3,6 +3,7 @@ package wire
 import (
 	"time"
 
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -29,8 +30,9 @@ type Nothing struct{}
 // Step is one change with what the journal keeps of it.
 type Step struct {
 	Change state.Change `json:"change"`
-	Role   string       `json:"role"`   // for which role of the host it is made
-	Reason string       `json:"reason"` // why, in a few words
+	Role   string       `json:"role"`          // for which role of the host it is made
+	Reason string       `json:"reason"`        // why, in a few words
+	For    []string     `json:"for,omitempty"` // as in Entry
 	// Restore says that the change puts back what was there before lvsform
 	// came: the journal lets go of the item.
 	Restore bool `json:"restore,omitempty"`
@@ -38,15 +40,16 @@ type Step struct {
 
 // ApplyRequest is a plan's work on one host in one wave.
 type ApplyRequest struct {
-	Topology string `json:"topology"`
-	Steps    []Step `json:"steps"`
+	Topology string   `json:"topology"`
+	Members  []Member `json:"members"` // as in Journal
+	Steps    []Step   `json:"steps"`
 }
 
 // ApplyResult tells how far the agent came. The journal holds every step that
 // was begun.
 type ApplyResult struct {
-	Done   int    `json:"done"`             // steps carried out, from the first
-	Failed string `json:"failed,omitempty"` // why the step after those failed
+	Done   int          `json:"done"`             // steps carried out, from the first
+	Failed *fault.Error `json:"failed,omitempty"` // why the step after those failed
 	// Stale lists items that were not as the plan says, seen before the first
 	// step; then nothing was done.
 	Stale []string `json:"stale,omitempty"`
@@ -71,6 +74,7 @@ type AnnounceRequest struct {
 // SettleRequest ends a run on one host.
 type SettleRequest struct {
 	Topology string     `json:"topology"`
+	Members  []Member   `json:"members"` // as in Journal
 	Adopt    []Entry    `json:"adopt,omitempty"`
 	Forget   []state.ID `json:"forget,omitempty"`
 	// Leave removes lvsform from the host when no topology holds anything there.

@@ -12,6 +12,23 @@ type Journal struct {
 	FormatVersion string  `json:"format_version"`
 	Topology      string  `json:"topology"`
 	Entries       []Entry `json:"entries"` // in the order of state.Compare
+	// Members are the hosts of the topology as the inventory had them when it
+	// was last applied: whoever reads one host's journal finds the others, also
+	// those that have left the inventory since.
+	Members []Member `json:"members,omitempty"`
+}
+
+// Member is a host of a topology and how to reach it, in the words of the
+// inventory. It holds no secret: a key is the path of its file.
+type Member struct {
+	Name     string `json:"name"`
+	Address  string `json:"address,omitempty"`  // to connect to; empty: left to ssh_config(5)
+	Fallback string `json:"fallback,omitempty"` // where ssh_config does not know the name either
+	Port     uint16 `json:"port,omitempty"`
+	User     string `json:"user,omitempty"`
+	Key      string `json:"key,omitempty"`
+	Jump     string `json:"jump,omitempty"`
+	Sudo     bool   `json:"sudo,omitempty"`
 }
 
 // Entry is one item of a journal.
@@ -20,6 +37,9 @@ type Entry struct {
 	After  state.Tagged `json:"after"`  // as lvsform set it
 	Role   string       `json:"role"`
 	Reason string       `json:"reason"`
+	// For names the services the item is for, or, as service/host, the
+	// destinations; empty: the host itself.
+	For []string `json:"for,omitempty"`
 }
 
 // ID is the identity of the entry's item.

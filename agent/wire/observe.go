@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/lvsform/lvsform/state"
+import (
+	"net/netip"
+
+	"github.com/lvsform/lvsform/state"
+)
 
 // MethodObserve reads the host's live state; it changes nothing, not even the
 // set of loaded modules. Request ObserveRequest, answer Observed.
@@ -11,6 +15,8 @@ const MethodObserve Method = "observe"
 type ObserveRequest struct {
 	Topology string     `json:"topology"` // whose journal to bring along
 	Asked    []state.ID `json:"asked,omitempty"`
+	// VIPs are the addresses of which signs of other owners are looked for.
+	VIPs []netip.Addr `json:"vips,omitempty"`
 }
 
 // Observed is the host's live state and what lvsform knows of it.
@@ -18,6 +24,8 @@ type Observed struct {
 	State   state.Host      `json:"state"`
 	Missing []state.Missing `json:"missing,omitempty"`
 	Journal Journal         `json:"journal"` // empty where there is none yet
-	// Others holds what other topologies' journals claim on this host.
-	Others []state.ID `json:"others,omitempty"`
+	// Others are the journals of the other topologies on this host.
+	Others []Journal `json:"others,omitempty"`
+	// Foreign are signs of somebody else's work on the VIPs.
+	Foreign []state.Foreign `json:"foreign,omitempty"`
 }

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/lvsform/lvsform/fault"
 )
 
 // MaxFrame is the longest frame in bytes either side reads. A director with
@@ -23,17 +25,10 @@ type Method string
 // Caller asks a host's agent for something and waits for the answer.
 type Caller interface {
 	// Call sends the request and decodes the answer into response, which may
-	// be nil. An error of type *Error comes from the agent; any other means
+	// be nil. An error of type *fault.Error comes from the agent; any other means
 	// that the connection is no longer of use.
 	Call(ctx context.Context, method Method, request, response any) error
 }
-
-// Error is a refusal or failure told by the agent.
-type Error struct {
-	Message string `json:"message"`
-}
-
-func (e *Error) Error() string { return e.Message }
 
 type request struct {
 	Method Method          `json:"method"`
@@ -41,7 +36,7 @@ type request struct {
 }
 
 type answer struct {
-	Error *Error          `json:"error,omitempty"`
+	Error *fault.Error    `json:"error,omitempty"`
 	Body  json.RawMessage `json:"body,omitempty"`
 }
 
@@ -126,11 +121,11 @@ func Serve(ctx context.Context, rw io.ReadWriter, handlers map[Method]Handler) e
 		}
 		var a answer
 		if h, ok := handlers[req.Method]; !ok {
-			a.Error = &Error{Message: fmt.Sprintf("unknown method %q", req.Method)}
+			a.Error = fault.New(fault.Bug, "unknown method %q", req.Method)
 		} else if out, err := h(ctx, req.Body); err != nil {
-			a.Error = &Error{Message: err.Error()}
+			a.Error = fault.From(err)
 		} else if a.Body, err = json.Marshal(out); err != nil {
-			a.Error = &Error{Message: err.Error()}
+			a.Error = fault.From(err)
 		}
 		if err := WriteFrame(rw, a); err != nil {
 			return err

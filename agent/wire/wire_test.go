@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 )
 
 type number struct {
@@ -52,7 +53,7 @@ func TestCall(t *testing.T) {
 			t.Errorf("double %d: %d, %v", n, got.N, err)
 		}
 	}
-	var told *wire.Error
+	var told *fault.Error
 	if err := c.Call(t.Context(), "refuse", number{}, nil); !errors.As(err, &told) || told.Message != "not today" {
 		t.Errorf("refuse: %v, want the agent's own words", err)
 	}

@@ -1,14 +1,16 @@
 package main
 
 import (
-	"context"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lvsform/lvsform/apply"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/verify"
@@ -17,12 +19,14 @@ import (
 // changeFlags are the flags of the commands that change hosts.
 type changeFlags struct {
 	sshFlags
+	planFlags
 	yes   bool
 	drain time.Duration
 }
 
 func (f *changeFlags) add(cmd *cobra.Command) {
 	f.sshFlags.add(cmd)
+	f.planFlags.add(cmd)
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask")
 	cmd.Flags().DurationVar(&f.drain, "drain", 10*time.Second, "how long a destination that is removed may keep its connections; 0 does not wait")
 }
@@ -33,27 +37,48 @@ func newApply() *cobra.Command {
 		noVerify bool
 	)
 	cmd := &cobra.Command{
-		Use:   "apply [FILE]",
+		Use:   "apply [FILE | PLAN]",
 		Short: "Make the hosts as the inventory says, and prove it with test traffic",
 		Long: `Make the hosts as the inventory says, and prove it with test traffic.
 
 The plan is shown and asked about first. A run that is cut short is taken up by
-running the same command again: each host's journal holds what was done.`,
+running the same command again: each host's journal holds what was done.
+
+PLAN is a plan that lvsform plan --out saved. It is carried out as it is,
+without asking, or not at all: when a host is not as it was when the plan was
+made, nothing is changed and the difference is shown.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			inv, err := loadInventory(args)
+			saved, inv, err := loadPlan(args)
+			if err != nil {
+				return err
+			}
+			if saved == nil {
+				inv, err = loadInventory(args)
+			} else if flags.any() {
+				err = fault.New(fault.Input, "a saved plan is applied as it is: --host, --service and --forget-host are for making one")
+			}
 			if err != nil {
 				return err
 			}
 			s := flags.connect(cmd.Context(), cmd, inv)
 			defer s.Close()
-			if err := flags.carryOut(cmd, s, s.makePlan(cmd.Context(), false)); err != nil {
+			var p *plan.Plan
+			if saved == nil {
+				p, _, err = flags.make(cmd, s, false)
+			} else {
+				p, err = saved.Plan, confirmSaved(cmd, s, saved)
+			}
+			if err != nil {
 				return err
 			}
-			if noVerify {
+			if err := flags.carryOut(cmd, s, p, saved != nil); err != nil {
+				return err
+			}
+			if noVerify || p.Destroy {
 				return nil
 			}
-			return verifyApplied(cmd.Context(), cmd, s)
+			return verifyApplied(cmd, s, p)
 		},
 	}
 	flags.add(cmd)
@@ -61,26 +86,35 @@ running the same command again: each host's journal holds what was done.`,
 	return cmd
 }
 
-// carryOut shows a plan, asks, and carries it out.
-func (f *changeFlags) carryOut(cmd *cobra.Command, s *session, p *plan.Plan) error {
+// confirmSaved refuses a saved plan that the hosts no longer fit.
+func confirmSaved(cmd *cobra.Command, s *session, saved *plan.Saved) error {
+	if text, err := os.ReadFile(saved.Inventory.File); err == nil && !saved.MadeFrom(text) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "note: %s has changed since the plan was made; the plan is applied as it was reviewed\n", saved.Inventory.File)
+	}
+	observed := apply.Observe(cmd.Context(), s.inv, s.hosts, s.applyOptions(0))
+	s.observeLeft(cmd.Context(), saved.Left(), observed)
+	return saved.Unchanged(s.inv, observed)
+}
+
+// carryOut shows a plan, asks unless it was reviewed, and carries it out.
+func (f *changeFlags) carryOut(cmd *cobra.Command, s *session, p *plan.Plan, reviewed bool) error {
 	out := cmd.OutOrStdout()
-	if err := p.WriteText(out); err != nil {
+	if err := p.WriteText(out, textOptions(cmd, false)); err != nil {
 		return err
 	}
 	if p.Failed() {
-		return errHostsFailed
+		return hostsFailed(p)
 	}
-	if !p.Empty() && !f.yes {
+	if !p.Empty() && !f.yes && !reviewed {
 		if err := confirm(cmd, "Carry out this plan?"); err != nil {
 			return err
 		}
 	}
-	err := apply.Run(cmd.Context(), p, s.hosts, apply.Options{
-		Drain:    f.drain,
-		Parallel: s.parallel,
-		Progress: func(line string) { s.progress.show("%s", line) },
-	})
+	err := apply.Run(cmd.Context(), p, s.hosts, s.applyOptions(f.drain))
 	s.progress.end()
+	if stopped := (*apply.Error)(nil); errors.As(err, &stopped) {
+		stopped.Saved = reviewed
+	}
 	if err != nil || p.Empty() {
 		return err
 	}
@@ -89,17 +123,27 @@ func (f *changeFlags) carryOut(cmd *cobra.Command, s *session, p *plan.Plan) err
 }
 
 // verifyApplied verifies after an apply. Where there is nothing that test
-// traffic could prove, the apply alone is the result.
-func verifyApplied(ctx context.Context, cmd *cobra.Command, s *session) error {
+// traffic could prove, the apply alone is the result. Of a part, only the chosen
+// services are: a choice of hosts does not say what works by now.
+func verifyApplied(cmd *cobra.Command, s *session, p *plan.Plan) error {
+	inv := *s.inv
+	if p.Only != nil {
+		if len(p.Only.Hosts) != 0 || p.Summary.Held != 0 {
+			fmt.Fprintln(cmd.ErrOrStderr(), "not verified: only a part was applied; lvsform verify tests what there is")
+			return nil
+		}
+		inv.Tunnels = nil
+		inv.Services = slices.DeleteFunc(slices.Clone(inv.Services), func(s *inventory.Service) bool { return !slices.Contains(p.Only.Services, s.Name) })
+	}
 	isClient := func(h *inventory.Host) bool { return h.Has(inventory.RoleClient) }
 	switch {
-	case len(s.inv.Services)+len(s.inv.Tunnels) == 0:
+	case len(inv.Services)+len(inv.Tunnels) == 0:
 		return nil
-	case len(s.inv.Services) != 0 && !slices.ContainsFunc(s.inv.Hosts, isClient):
+	case len(inv.Services) != 0 && !slices.ContainsFunc(inv.Hosts, isClient):
 		fmt.Fprintln(cmd.ErrOrStderr(), "not verified: the inventory has no client host to send test traffic from")
 		return nil
 	}
-	report, err := verify.Run(ctx, s.inv, s.Callers(), verify.Options{
+	report, err := verify.Run(cmd.Context(), &inv, s.Callers(), verify.Options{
 		Progress: func(line string) { s.progress.show("%s", line) },
 	})
 	s.progress.end()

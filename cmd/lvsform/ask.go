@@ -9,21 +9,23 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/lvsform/lvsform/fault"
 )
 
 // confirm asks a question that only "yes" answers with yes, as Terraform does.
 // Without a terminal to answer from it is an error.
 func confirm(cmd *cobra.Command, question string) error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return errors.New("standard input is no terminal to confirm from; say --yes")
+		return fault.New(fault.Input, "standard input is no terminal to confirm from; say --yes")
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s Only \"yes\" is taken as yes: ", question)
 	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
 	if err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+		return fault.New(fault.Input, "read the answer: %w", err)
 	}
 	if strings.TrimSpace(answer) != "yes" {
-		return errors.New("not confirmed; nothing was changed")
+		return fault.New(fault.Input, "not confirmed; nothing was changed")
 	}
 	return nil
 }

@@ -22,7 +22,11 @@ loaded: nothing tells who else has come to use them.`,
 			}
 			s := flags.connect(cmd.Context(), cmd, inv)
 			defer s.Close()
-			return flags.carryOut(cmd, s, s.makePlan(cmd.Context(), true))
+			p, _, err := flags.make(cmd, s, true)
+			if err != nil {
+				return err
+			}
+			return flags.carryOut(cmd, s, p, false)
 		},
 	}
 	flags.add(cmd)

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
 )
@@ -52,7 +51,7 @@ goes to the first real server of each forwarding mode: the others' is alike.`,
 			case "json":
 				return printJSON(cmd.OutOrStdout(), walks)
 			default:
-				return fmt.Errorf("--format takes text, mermaid or json, not %q", format)
+				return fault.New(fault.Input, "--format takes text, mermaid or json, not %q", format)
 			}
 		},
 	}
@@ -93,7 +92,7 @@ func explain(inv *inventory.Inventory, service, client, server string) (modes.Wa
 // nothingToExplain says why there is no such walk.
 func nothingToExplain(inv *inventory.Inventory, service, client, server string) error {
 	if !slices.ContainsFunc(inv.Services, func(s *inventory.Service) bool { return service == "" || s.Name == service }) {
-		return errors.New(strings.TrimSpace("the inventory has no service " + service))
+		return fault.New(fault.Input, "%s", strings.TrimSpace("the inventory has no service "+service))
 	}
 	var asked []string
 	if client != "" {
@@ -105,5 +104,5 @@ func nothingToExplain(inv *inventory.Inventory, service, client, server string) 
 	if asked == nil {
 		asked = []string{"a client"}
 	}
-	return fmt.Errorf("no service %shas %s", strings.TrimLeft(service+" ", " "), strings.Join(asked, " and "))
+	return fault.New(fault.Input, "no service %shas %s", strings.TrimLeft(service+" ", " "), strings.Join(asked, " and "))
 }

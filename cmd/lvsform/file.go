@@ -1,8 +1,13 @@
 package main
 
 import (
+	"io"
+	"os"
+
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
+	"github.com/lvsform/lvsform/plan"
 )
 
 // defaultFile is the inventory when no FILE is given.
@@ -21,10 +26,28 @@ func fileName(args []string) string {
 func loadInventory(args []string) (*inventory.Inventory, error) {
 	inv, err := inventory.Load(fileName(args))
 	if err != nil {
-		return nil, err
+		return nil, fault.As(fault.Input, err)
 	}
 	if problems := modes.Check(inv); len(problems) > 0 {
 		return nil, problems
 	}
 	return inv, nil
+}
+
+// loadPlan reads the saved plan that the FILE argument names; nil when it names
+// an inventory.
+func loadPlan(args []string) (*plan.Saved, *inventory.Inventory, error) {
+	f, err := os.Open(fileName(args))
+	if err != nil {
+		return nil, nil, fault.As(fault.Input, err)
+	}
+	defer f.Close()                                             //nolint:errcheck // it was only read
+	text, err := io.ReadAll(io.LimitReader(f, plan.MaxSaved+1)) // one more, to see that it is too long
+	if err != nil {
+		return nil, nil, fault.As(fault.Input, err)
+	}
+	if !plan.LooksSaved(text) {
+		return nil, nil, nil
+	}
+	return plan.ParseSaved(fileName(args), text)
 }

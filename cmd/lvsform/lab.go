@@ -2,13 +2,13 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/testenv"
 )
 
@@ -31,7 +31,7 @@ outlives it.`,
 				file, command = args[:n], args[n:]
 			}
 			if len(file) > 1 {
-				return fmt.Errorf("one FILE, not %d; a COMMAND comes after --", len(file))
+				return fault.New(fault.Input, "one FILE, not %d; a COMMAND comes after --", len(file))
 			}
 			return runLab(cmd, file, command, testenv.Kernel(kernel), here)
 		},
@@ -46,17 +46,13 @@ func runLab(cmd *cobra.Command, file, command []string, kernel testenv.Kernel, h
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(fileName(file))
-	if err != nil {
-		return err
-	}
 	cwd, err := os.Getwd()
 	if err != nil {
 		return err
 	}
-	lab, err := testenv.Start(cmd.Context(), inv, testenv.Options{Kernel: kernel, File: text, Path: os.Getenv("PATH")})
+	lab, err := testenv.Start(cmd.Context(), inv, testenv.Options{Kernel: kernel, File: inv.Source, Path: os.Getenv("PATH")})
 	if err != nil {
-		return err
+		return fault.As(fault.Unsupported, err)
 	}
 	defer func() { err = errors.Join(err, lab.Close()) }()
 	c := testenv.Command{

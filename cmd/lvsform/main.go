@@ -4,15 +4,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/testenv"
 )
 
@@ -22,22 +20,6 @@ const (
 	exitPending     = 2 // plan --detailed-exitcode: there are changes
 	exitNotVerified = 3 // test traffic did not pass verification
 )
-
-// exitStatus is an error that ends the program with a status of its own. A nil
-// err ends it in silence: what there was to say is said.
-type exitStatus struct {
-	status int
-	err    error
-}
-
-func (e *exitStatus) Error() string {
-	if e.err == nil {
-		return fmt.Sprintf("exit status %d", e.status)
-	}
-	return e.err.Error()
-}
-
-func (e *exitStatus) Unwrap() error { return e.err }
 
 // version is set by the linker: make build.
 var version = "unknown"
@@ -53,23 +35,13 @@ func run(args []string) int {
 	defer stop()
 	root := newRoot()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
+	begun := false // what fails before is the command line
+	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !begun {
+		err = fault.As(fault.Input, err)
 	}
-	var status *exitStatus
-	if !errors.As(err, &status) {
-		status = &exitStatus{exitError, err}
-	}
-	var problems inventory.Problems
-	switch {
-	case errors.As(status.err, &problems):
-		// Each line begins with its place in the file, as compilers write it.
-		fmt.Fprintln(os.Stderr, problems)
-	case status.err != nil:
-		fmt.Fprintf(os.Stderr, "lvsform: %v\n", status.err)
-	}
-	return status.status
+	return report(cmd, err)
 }
 
 func newRoot() *cobra.Command {
@@ -85,10 +57,13 @@ func newRoot() *cobra.Command {
 		newAgent(),
 		newApply(),
 		newDestroy(),
+		newDrift(),
 		newExplain(),
 		newLab(),
+		newList(),
 		newPlan(),
 		newSchema(),
+		newShow(),
 		newValidate(),
 		newVerify(),
 	)

@@ -2,23 +2,53 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
+	"strings"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/plan"
 )
 
-// errHostsFailed ends commands that show a plan with hosts that failed; the
-// plan has said which and why.
-var errHostsFailed = errors.New("some hosts cannot be planned for; nothing was changed")
+// planFlags choose what a plan is for.
+type planFlags struct {
+	only   plan.Only
+	forget []string
+}
+
+func (f *planFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&f.only.Hosts, "host", nil, "only these hosts; what needs others to come first is held back")
+	cmd.Flags().StringSliceVar(&f.only.Services, "service", nil, "only what these services need")
+	cmd.Flags().StringSliceVar(&f.forget, "forget-host", nil, "hosts that have left the inventory and are gone for good: do not connect to them any more")
+}
+
+func (f *planFlags) any() bool {
+	return len(f.only.Hosts)+len(f.only.Services)+len(f.forget) != 0
+}
+
+// make observes the hosts and plans for them.
+func (f *planFlags) make(cmd *cobra.Command, s *session, destroy bool) (*plan.Plan, map[string]plan.Observation, error) {
+	observed := s.observe(cmd.Context(), f.forget)
+	p := plan.Make
+	if destroy {
+		p = plan.Destroy
+	}
+	made := p(s.inv, observed)
+	return made, observed, made.Keep(s.inv, f.only)
+}
 
 func newPlan() *cobra.Command {
 	var (
 		ssh      sshFlags
+		flags    planFlags
+		out      string
+		destroy  bool
 		asJSON   bool
 		detailed bool
+		diffOnly bool
+		quiet    bool
 	)
 	cmd := &cobra.Command{
 		Use:   "plan [FILE]",
@@ -27,7 +57,12 @@ func newPlan() *cobra.Command {
 
 FILE is the inventory, lvsform.yaml unless said otherwise. Every host is
 connected to and observed; nothing is changed, but for the agent being put into
-/var/lib/lvsform/agent when a host does not have it yet.`,
+/var/lib/lvsform/agent when a host does not have it yet. Hosts that have left
+the inventory and still hold something are among them: what they hold is put
+back as it was found.
+
+With --out the plan is saved; lvsform apply PLAN then does exactly that, or
+nothing, if a host has changed since.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			inv, err := loadInventory(args)
@@ -36,30 +71,72 @@ connected to and observed; nothing is changed, but for the agent being put into
 			}
 			s := ssh.connect(cmd.Context(), cmd, inv)
 			defer s.Close()
-			p := s.makePlan(cmd.Context(), false)
-			if err := printPlan(cmd.OutOrStdout(), p, asJSON); err != nil {
+			p, observed, err := flags.make(cmd, s, destroy)
+			if err != nil {
 				return err
 			}
 			switch {
-			case p.Failed():
-				return errHostsFailed
-			case detailed && !p.Empty():
-				return &exitStatus{exitPending, nil}
+			case asJSON:
+				err = printJSON(cmd.OutOrStdout(), p)
+			case !quiet:
+				err = p.WriteText(cmd.OutOrStdout(), textOptions(cmd, diffOnly))
+			}
+			if err != nil {
+				return err
+			}
+			if p.Failed() {
+				return hostsFailed(p)
+			}
+			if out != "" {
+				if err := savePlan(out, s, p, observed); err != nil {
+					return err
+				}
+			}
+			if detailed && !p.Empty() {
+				return &exitStatus{status: exitPending}
 			}
 			return nil
 		},
 	}
 	ssh.add(cmd)
+	flags.add(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "save the plan in this file, for lvsform apply")
+	cmd.Flags().BoolVar(&destroy, "destroy", false, "plan what lvsform destroy would do")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are changes")
+	cmd.Flags().BoolVar(&diffOnly, "diff-only", false, "print only what changes, and nothing when nothing does")
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "print nothing; the exit status tells")
+	cmd.MarkFlagsMutuallyExclusive("json", "diff-only", "quiet")
 	return cmd
 }
 
-func printPlan(w io.Writer, p *plan.Plan, asJSON bool) error {
-	if asJSON {
-		return printJSON(w, p)
+// hostsFailed ends commands that show a plan with hosts that failed; the plan
+// has said which and why.
+func hostsFailed(p *plan.Plan) error {
+	var names []string
+	for _, h := range p.Hosts {
+		if len(h.Errors) != 0 {
+			names = append(names, h.Name)
+		}
 	}
-	return p.WriteText(w)
+	err := fault.New(p.Failure().Kind, "cannot plan for %s; nothing was changed", strings.Join(names, ", "))
+	return &exitStatus{status: exitError, told: true, err: err}
+}
+
+// savePlan writes a plan, whole or not at all.
+func savePlan(file string, s *session, p *plan.Plan, observed map[string]plan.Observation) error {
+	saved, err := plan.Save(s.inv, p, observed)
+	if err != nil {
+		return err
+	}
+	text, err := saved.Marshal()
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(file, text, 0o600); err != nil {
+		return fault.New(fault.Input, "save the plan: %w", err)
+	}
+	return nil
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/apply"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/remote"
@@ -17,7 +19,8 @@ import (
 // session is a command's connections to the hosts of one inventory.
 type session struct {
 	inv      *inventory.Inventory
-	fleet    *remote.Fleet
+	options  *remote.Options
+	fleets   []*remote.Fleet // the inventory's, and that of hosts that have left it
 	hosts    apply.Hosts
 	progress *progress
 	parallel int
@@ -38,29 +41,40 @@ func (f *sshFlags) add(cmd *cobra.Command) {
 // is no error here: it answers every question with the reason.
 func (f *sshFlags) connect(ctx context.Context, cmd *cobra.Command, inv *inventory.Inventory) *session {
 	s := &session{inv: inv, hosts: apply.Hosts{}, progress: newProgress(cmd.ErrOrStderr()), parallel: f.parallel}
-	s.fleet = remote.Dial(ctx, targets(inv), &remote.Options{
-		AcceptNew: f.acceptNew,
-		Parallel:  f.parallel,
-		Jumps: func(name string) (remote.Target, bool) {
-			for _, t := range targets(inv) {
-				if t.Name == name {
-					return t, true
-				}
-			}
-			return remote.Target{}, false
-		},
+	s.options = &remote.Options{
+		AcceptNew:  f.acceptNew,
+		Parallel:   f.parallel,
 		Passphrase: askPassphrase,
 		Progress:   func(host, step string) { s.progress.show("%s: %s", host, step) },
-	})
-	for _, h := range inv.Hosts {
-		host, err := s.fleet.Host(h.Name)
+	}
+	s.reach(ctx, plan.Members(inv))
+	return s
+}
+
+// reach connects to hosts.
+func (s *session) reach(ctx context.Context, members []wire.Member) {
+	known := slices.Concat(plan.Members(s.inv), members)
+	s.options.Jumps = func(name string) (remote.Target, bool) {
+		i := slices.IndexFunc(known, func(m wire.Member) bool { return m.Name == name })
+		if i < 0 {
+			return remote.Target{}, false
+		}
+		return target(known[i]), true
+	}
+	targets := make([]remote.Target, len(members))
+	for i, m := range members {
+		targets[i] = target(m)
+	}
+	fleet := remote.Dial(ctx, targets, s.options)
+	s.fleets = append(s.fleets, fleet)
+	for _, m := range members {
+		host, err := fleet.Host(m.Name)
 		if err != nil {
-			s.hosts[h.Name] = apply.Unreachable{Err: withoutHost(err)}
+			s.hosts[m.Name] = apply.Unreachable{Err: withoutHost(err)}
 			continue
 		}
-		s.hosts[h.Name] = host
+		s.hosts[m.Name] = host
 	}
-	return s
 }
 
 // withoutHost is an error of package remote without the host's name in front,
@@ -68,38 +82,58 @@ func (f *sshFlags) connect(ctx context.Context, cmd *cobra.Command, inv *invento
 func withoutHost(err error) error {
 	var e *remote.Error
 	if errors.As(err, &e) && e.Step != "" {
-		return fmt.Errorf("%s: %w", e.Step, e.Err)
+		return fault.New(e.FaultKind(), "%s: %w", e.Step, e.Err)
 	}
 	return err
 }
 
-func targets(inv *inventory.Inventory) []remote.Target {
-	out := make([]remote.Target, len(inv.Hosts))
-	for i, h := range inv.Hosts {
-		out[i] = remote.Target{Name: h.Name, SSH: h.SSH}
-		if len(h.NICs) != 0 && len(h.NICs[0].Addresses) != 0 {
-			out[i].Fallback = h.NICs[0].Addresses[0].Addr().String()
-		}
+func target(m wire.Member) remote.Target {
+	return remote.Target{
+		Name:     m.Name,
+		Fallback: m.Fallback,
+		SSH:      inventory.SSH{Address: m.Address, Port: m.Port, User: m.User, Key: m.Key, Jump: m.Jump, Sudo: m.Sudo},
 	}
-	return out
 }
 
 // Close ends the connections and the progress line.
 func (s *session) Close() {
 	s.progress.end()
-	_ = s.fleet.Close() // nothing is left to be lost
+	for _, f := range s.fleets {
+		_ = f.Close() // nothing is left to be lost
+	}
 }
 
 // Callers are the hosts' agents by name.
 func (s *session) Callers() map[string]wire.Caller { return s.hosts }
 
-// makePlan observes the hosts and plans for them.
-func (s *session) makePlan(ctx context.Context, destroy bool) *plan.Plan {
-	s.progress.show("observing %d hosts", len(s.inv.Hosts))
-	observed := apply.Observe(ctx, s.inv, s.hosts, apply.Options{Parallel: s.parallel})
-	s.progress.end()
-	if destroy {
-		return plan.Destroy(s.inv, observed)
+// options of apply, with what they tell shown as progress.
+func (s *session) applyOptions(drain time.Duration) apply.Options {
+	return apply.Options{
+		Drain:    drain,
+		Parallel: s.parallel,
+		Progress: func(line string) { s.progress.show("%s", line) },
 	}
-	return plan.Make(s.inv, observed)
+}
+
+// observe reads the live state of the inventory's hosts, and of those that have
+// left it and may still hold something, but for the ones to forget.
+func (s *session) observe(ctx context.Context, forget []string) map[string]plan.Observation {
+	observed := apply.Observe(ctx, s.inv, s.hosts, s.applyOptions(0))
+	left := slices.DeleteFunc(plan.Left(s.inv, observed), func(m wire.Member) bool { return slices.Contains(forget, m.Name) })
+	s.observeLeft(ctx, left, observed)
+	return observed
+}
+
+func (s *session) observeLeft(ctx context.Context, left []wire.Member, observed map[string]plan.Observation) {
+	defer s.progress.end()
+	if len(left) == 0 {
+		return
+	}
+	s.reach(ctx, left)
+	for name, o := range apply.ObserveLeft(ctx, s.inv, left, s.hosts, s.applyOptions(0)) {
+		if o.Err != nil {
+			o.Err = fault.New(fault.Of(o.Err), "%w; it has left the inventory, and may still hold something: if it is gone for good, say --forget-host %s", o.Err, name)
+		}
+		observed[name] = o
+	}
 }

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/verify"
 )
 
@@ -30,7 +30,7 @@ exit status is 3 when a check fails.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if probes < 0 || probes > verify.MaxProbes || timeout <= 0 {
-				return errors.New("--probes takes 0 to 1024, and --timeout more than nothing")
+				return fault.New(fault.Input, "--probes takes 0 to 1024, and --timeout more than nothing")
 			}
 			inv, err := loadInventory(args)
 			if err != nil {
@@ -69,7 +69,7 @@ func printReport(cmd *cobra.Command, r *verify.Report, asJSON bool) error {
 		err = r.WriteText(cmd.OutOrStdout())
 	}
 	if err == nil && !r.Passed {
-		return &exitStatus{exitNotVerified, nil}
+		return &exitStatus{status: exitNotVerified, told: true, err: fault.New(fault.Verification, "test traffic did not pass; the report says why")}
 	}
 	return err
 }

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/plan"
+)
+
+func newDrift() *cobra.Command {
+	var (
+		ssh      sshFlags
+		forget   []string
+		only     []string
+		asJSON   bool
+		detailed bool
+		quiet    bool
+	)
+	cmd := &cobra.Command{
+		Use:   "drift [FILE]",
+		Short: "Report how hosts differ from what was applied last",
+		Long: `Report how hosts differ from what was applied last.
+
+The journals on the hosts say what was applied; what FILE asks for by now plays
+no part, it only says which topology and which hosts. Nothing is changed.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			inv, err := loadInventory(args)
+			if err != nil {
+				return err
+			}
+			s := ssh.connect(cmd.Context(), cmd, inv)
+			defer s.Close()
+			d := plan.Deviations(inv, s.observe(cmd.Context(), forget))
+			if err := d.Keep(only); err != nil {
+				return err
+			}
+			switch {
+			case asJSON:
+				err = printJSON(cmd.OutOrStdout(), d)
+			case !quiet:
+				err = d.WriteText(cmd.OutOrStdout(), textOptions(cmd, false))
+			}
+			switch {
+			case err != nil:
+				return err
+			case d.Failed():
+				return &exitStatus{status: exitError, told: true, err: fault.New(d.Failure().Kind, "some hosts could not be asked")}
+			case detailed && !d.Clean():
+				return &exitStatus{status: exitPending}
+			}
+			return nil
+		},
+	}
+	ssh.add(cmd)
+	cmd.Flags().StringSliceVar(&only, "host", nil, "only these hosts")
+	cmd.Flags().StringSliceVar(&forget, "forget-host", nil, "hosts that have left the inventory and are gone for good")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
+	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when a host has drifted")
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "print nothing; the exit status tells")
+	cmd.MarkFlagsMutuallyExclusive("json", "quiet")
+	return cmd
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lvsform/lvsform/apply"
+	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/plan"
+)
+
+// exitStatus is an error that ends the program with a status of its own. A nil
+// err ends it in silence: what there was to say is said.
+type exitStatus struct {
+	status int
+	err    error
+	told   bool // the command's own JSON document says it already
+}
+
+func (e *exitStatus) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.status)
+	}
+	return e.err.Error()
+}
+
+func (e *exitStatus) Unwrap() error { return e.err }
+
+// Failures is the JSON document of a command that failed.
+type Failures struct {
+	FormatVersion string    `json:"format_version"`
+	Errors        []Failure `json:"errors"`
+}
+
+// Failure is one error, with the place it is about.
+type Failure struct {
+	Kind    fault.Kind `json:"kind"`
+	Message string     `json:"message"`
+	Host    string     `json:"host,omitempty"`
+	Step    string     `json:"step,omitempty"` // the wave in which it failed
+	File    string     `json:"file,omitempty"`
+	Line    int        `json:"line,omitempty"`
+	Column  int        `json:"column,omitempty"`
+	Path    string     `json:"path,omitempty"` // in the inventory: services[0].port
+	Fix     string     `json:"fix,omitempty"`
+}
+
+// failuresOf takes an error apart.
+func failuresOf(err error) []Failure {
+	var problems inventory.Problems
+	var stopped *apply.Error
+	switch {
+	case errors.As(err, &problems):
+		out := make([]Failure, len(problems))
+		for i, p := range problems {
+			out[i] = Failure{Kind: fault.Input, Message: p.What, Fix: p.Fix, Path: p.Path, File: p.Pos.File, Line: p.Pos.Line, Column: p.Pos.Column}
+		}
+		return out
+	case errors.As(err, &stopped):
+		out := make([]Failure, len(stopped.Faults))
+		for i, f := range stopped.Faults {
+			out[i] = Failure{Kind: fault.Of(f.Err), Message: f.Err.Error(), Host: f.Host, Step: stopped.Wave.String()}
+		}
+		return out
+	default:
+		return []Failure{{Kind: fault.Of(err), Message: err.Error()}}
+	}
+}
+
+// report says on standard error why a command failed, and as JSON on standard
+// output if it was asked for JSON. It returns the exit status.
+func report(cmd *cobra.Command, err error) int {
+	if err == nil {
+		return 0
+	}
+	var status *exitStatus
+	if !errors.As(err, &status) {
+		status = &exitStatus{status: exitError, err: err}
+	}
+	if status.err == nil {
+		return status.status
+	}
+	if asJSON := cmd.Flags().Lookup("json"); asJSON != nil && asJSON.Value.String() == "true" && !status.told {
+		if err := printJSON(os.Stdout, Failures{plan.FormatVersion, failuresOf(status.err)}); err != nil {
+			fmt.Fprintf(os.Stderr, "lvsform: %v\n", err)
+		}
+	}
+	var problems inventory.Problems
+	if errors.As(status.err, &problems) {
+		// Each line begins with its place in the file, as compilers write it.
+		fmt.Fprintln(os.Stderr, problems)
+	} else {
+		fmt.Fprintf(os.Stderr, "lvsform: %s: %v\n", fault.Of(status.err), status.err)
+	}
+	return status.status
+}

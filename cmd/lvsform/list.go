@@ -1,0 +1,48 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/plan"
+)
+
+func newList() *cobra.Command {
+	var (
+		ssh    sshFlags
+		asJSON bool
+		items  bool
+	)
+	cmd := &cobra.Command{
+		Use:   "list [FILE]",
+		Short: "List the topologies on the inventory's hosts, and what each host holds",
+		Long: `List the topologies on the inventory's hosts, and what each host holds.
+
+The journals on the hosts are read, those of other topologies too. Hosts that
+have left the inventory and are named in a journal of its topology are listed
+as well. Nothing is changed.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			inv, err := loadInventory(args)
+			if err != nil {
+				return err
+			}
+			s := ssh.connect(cmd.Context(), cmd, inv)
+			defer s.Close()
+			l := plan.Hold(inv, s.observe(cmd.Context(), nil))
+			if asJSON {
+				err = printJSON(cmd.OutOrStdout(), l)
+			} else {
+				err = l.WriteText(cmd.OutOrStdout(), textOptions(cmd, false), items)
+			}
+			if failure := l.Failure(); err == nil && failure != nil {
+				return &exitStatus{status: exitError, told: true, err: fault.New(failure.Kind, "some hosts could not be asked")}
+			}
+			return err
+		},
+	}
+	ssh.add(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the list as JSON, with every item")
+	cmd.Flags().BoolVar(&items, "items", false, "list every item, and what was found before it")
+	return cmd
+}

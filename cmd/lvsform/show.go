@@ -1,0 +1,34 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/lvsform/lvsform/fault"
+)
+
+func newShow() *cobra.Command {
+	var asJSON, diffOnly bool
+	cmd := &cobra.Command{
+		Use:   "show PLAN",
+		Short: "Show a saved plan",
+		Long: `Show a plan that lvsform plan --out saved, as lvsform plan printed it. No host is
+contacted: whether the hosts are still as they were is seen by lvsform apply.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			saved, _, err := loadPlan(args)
+			switch {
+			case err != nil:
+				return err
+			case saved == nil:
+				return fault.New(fault.Input, "%s: is no saved plan; lvsform plan --out makes one", args[0])
+			case asJSON:
+				return printJSON(cmd.OutOrStdout(), saved.Plan)
+			}
+			return saved.Plan.WriteText(cmd.OutOrStdout(), textOptions(cmd, diffOnly))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
+	cmd.Flags().BoolVar(&diffOnly, "diff-only", false, "print only what changes")
+	cmd.MarkFlagsMutuallyExclusive("json", "diff-only")
+	return cmd
+}

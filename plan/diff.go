@@ -1,0 +1,143 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
+	"github.com/lvsform/lvsform/state"
+)
+
+// reach fills in the actions that lead from what is observed to the wants, and
+// back to what was found for everything the journal holds beyond them.
+func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
+	held := map[state.ID]wire.Entry{}
+	for _, e := range obs.Journal.Entries {
+		held[e.ID()] = e
+	}
+	others := elsewhere(obs)
+	wanted := map[state.ID]bool{}
+	for _, w := range wants {
+		id := state.IDOf(w.Item)
+		wanted[id] = true
+		entry, ours := held[id]
+		is := obs.State[id]
+		met := slices.ContainsFunc(w.MetBy, obs.State.Has) // something else serves as well
+		other := others[id]
+		switch {
+		case other.topology != "" && other.item != w.Item && !met:
+			h.Errors = append(h.Errors, fault.New(fault.Conflict,
+				"%s: topology %s holds it on this host, and this one wants %s; make the two inventories agree",
+				state.Text(other.item), other.topology, valueOf(w.Item)))
+		case is == w.Item && ours && entry.After.Item == w.Item && slices.Equal(entry.For, w.For):
+			// as lvsform left it
+		case is == w.Item:
+			h.adopt(w, is)
+		case met && ours && entry.After.Item == w.Item && !slices.Equal(entry.For, w.For):
+			h.adopt(w, entry.After.Item)
+		case met:
+		default:
+			if _, service := w.Item.(state.Service); service && is != nil && !ours {
+				h.Errors = append(h.Errors, conflict(is, w.Item, obs.Foreign))
+				continue
+			}
+			h.act(state.Change{Before: is, After: w.Item}, w.Role, w.Reason, w.For, false)
+		}
+	}
+	for _, e := range obs.Journal.Entries {
+		if !wanted[e.ID()] {
+			h.putBack(e, obs.State[e.ID()], others[e.ID()].topology != "")
+		}
+	}
+	if len(h.Errors) != 0 {
+		h.Actions = []Action{}
+	}
+	slices.SortFunc(h.Actions, func(a, b Action) int {
+		first, second := a, b
+		if a.Restore && b.Restore {
+			first, second = b, a // what came last goes first
+		}
+		return cmp.Or(cmp.Compare(a.Wave, b.Wave), state.Compare(first.Change().ID(), second.Change().ID()))
+	})
+}
+
+// adopt takes an item that is already as wanted into the journal, to be left
+// there when lvsform goes. Modules are not kept in journals.
+func (h *Host) adopt(w modes.Want, is state.Item) {
+	if is.Kind() != state.KindModule {
+		item := state.Tagged{Item: is}
+		h.Adopt = append(h.Adopt, wire.Entry{Before: item, After: item, Role: string(w.Role), Reason: w.Reason, For: w.For})
+	}
+}
+
+// putBack restores what an entry found, unless it is so already, another
+// topology holds the item, or there is nothing left to restore it on.
+func (h *Host) putBack(e wire.Entry, is state.Item, shared bool) {
+	before := e.Before.Item
+	// A setting that was not there before belongs to a device that came later
+	// and goes with it.
+	_, setting := e.After.Item.(state.Sysctl)
+	if is == before || shared || setting && (is == nil || before == nil) {
+		h.Forget = append(h.Forget, e.ID())
+		return
+	}
+	reason := "as it was found"
+	if before == nil {
+		reason = "was not there before"
+	}
+	h.act(state.Change{Before: is, After: before}, inventory.Role(e.Role), reason, e.For, true)
+}
+
+func (h *Host) act(c state.Change, role inventory.Role, reason string, serves []string, restore bool) {
+	h.Actions = append(h.Actions, Action{
+		Op:       c.Op(),
+		Kind:     c.ID().Kind,
+		Key:      c.ID().Key,
+		Before:   state.Tagged{Item: c.Before},
+		After:    state.Tagged{Item: c.After},
+		Reason:   reason,
+		Role:     role,
+		For:      serves,
+		Wave:     waveOf(c, role, restore),
+		Restore:  restore,
+		Disrupts: disrupts(c),
+	})
+}
+
+// disrupts tells whether a change ends or hinders traffic that flows now.
+func disrupts(c state.Change) bool {
+	switch before := c.Before.(type) {
+	case state.Service, state.Address, state.TunnelLink, state.Up:
+		return c.Op() == state.Remove
+	case state.Route:
+		return c.Op() != state.Add
+	case state.Destination:
+		after, ok := c.After.(state.Destination)
+		return !ok || before.Forward != after.Forward || before.Tunnel != after.Tunnel
+	default:
+		return false
+	}
+}
+
+// claim is an item that another topology holds on a host.
+type claim struct {
+	topology string
+	item     state.Item
+}
+
+// elsewhere lists what other topologies hold on a host.
+func elsewhere(obs wire.Observed) map[state.ID]claim {
+	out := map[state.ID]claim{}
+	for _, j := range obs.Others {
+		for _, e := range j.Entries {
+			out[e.ID()] = claim{j.Topology, e.After.Item}
+		}
+	}
+	return out
+}
+
+// valueOf is an item's value, or its key where that says it all.
+func valueOf(i state.Item) string { return cmp.Or(i.Value(), i.Key()) }

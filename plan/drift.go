@@ -1,0 +1,202 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/state"
+)
+
+// Drift is how hosts differ from what was applied last. What the inventory
+// asks for plays no part: the journals tell what was applied.
+type Drift struct {
+	FormatVersion string       `json:"format_version"`
+	Topology      string       `json:"topology"`
+	Hosts         []DriftHost  `json:"hosts"` // as in Plan
+	Summary       DriftSummary `json:"summary"`
+}
+
+// DriftHost is one host's part.
+type DriftHost struct {
+	Name       string         `json:"name"`
+	Address    string         `json:"address"`
+	Left       bool           `json:"left,omitempty"`
+	Errors     []*fault.Error `json:"errors,omitempty"`
+	Held       int            `json:"held"` // how many items were applied here
+	Deviations []Deviation    `json:"deviations"`
+}
+
+// Deviation is one item that is not as it was applied.
+type Deviation struct {
+	// Op is what was done to it since: "-" it is gone, "~" it is another, "+"
+	// a destination was added to a virtual service of lvsform's.
+	Op      state.Op     `json:"op"`
+	Kind    state.Kind   `json:"kind"`
+	Key     string       `json:"key"`
+	Applied state.Tagged `json:"applied"`
+	Live    state.Tagged `json:"live"`
+	Reason  string       `json:"reason,omitempty"` // why it was applied
+	For     []string     `json:"for,omitempty"`
+}
+
+// DriftSummary counts.
+type DriftSummary struct {
+	HostsAsApplied int `json:"hosts_as_applied"`
+	HostsDrifted   int `json:"hosts_drifted"`
+	HostsFailed    int `json:"hosts_failed"`
+	Deviations     int `json:"deviations"`
+}
+
+// Deviations compares hosts with their journals.
+func Deviations(inv *inventory.Inventory, observed map[string]Observation) *Drift {
+	d := &Drift{FormatVersion: FormatVersion, Topology: inv.Name}
+	for _, m := range Members(inv) {
+		d.add(DriftHost{Name: m.Name, Address: m.Fallback}, observed[m.Name])
+	}
+	for _, name := range left(observed) {
+		d.add(DriftHost{Name: name, Address: at(*observed[name].Member), Left: true}, observed[name])
+	}
+	return d
+}
+
+func (d *Drift) add(h DriftHost, obs Observation) {
+	h.Deviations = []Deviation{}
+	if obs.Err != nil {
+		h.Errors = []*fault.Error{fault.From(obs.Err)}
+	} else {
+		h.Held = len(obs.Journal.Entries)
+		h.Deviations = append(h.Deviations, deviations(obs.Observed)...)
+	}
+	d.count(h)
+}
+
+// count adds a host to the report.
+func (d *Drift) count(h DriftHost) {
+	switch {
+	case len(h.Errors) != 0:
+		d.Summary.HostsFailed++
+	case len(h.Deviations) != 0:
+		d.Summary.HostsDrifted++
+	default:
+		d.Summary.HostsAsApplied++
+	}
+	d.Summary.Deviations += len(h.Deviations)
+	d.Hosts = append(d.Hosts, h)
+}
+
+func deviations(obs wire.Observed) []Deviation {
+	var out []Deviation
+	held := map[state.ID]bool{}
+	add := func(c state.Change, reason string, serves []string) {
+		id := c.ID()
+		out = append(out, Deviation{
+			Op: c.Op(), Kind: id.Kind, Key: id.Key,
+			Applied: state.Tagged{Item: c.Before}, Live: state.Tagged{Item: c.After}, Reason: reason, For: serves,
+		})
+	}
+	for _, e := range obs.Journal.Entries {
+		held[e.ID()] = true
+		if live := obs.State[e.ID()]; live != e.After.Item {
+			add(state.Change{Before: e.After.Item, After: live}, e.Reason, e.For)
+		}
+	}
+	others := elsewhere(obs)
+	for _, dest := range state.Of[state.Destination](obs.State) {
+		id := state.IDOf(dest)
+		if held[state.IDOf(state.Service{ServiceID: dest.Service})] && !held[id] && others[id].topology == "" {
+			add(state.Change{After: dest}, "added to a virtual service of lvsform's", nil)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Deviation) int {
+		return state.Compare(state.ID{Kind: a.Kind, Key: a.Key}, state.ID{Kind: b.Kind, Key: b.Key})
+	})
+	return out
+}
+
+// Keep leaves only the hosts of those names; none chooses all.
+func (d *Drift) Keep(hosts []string) error {
+	if len(hosts) == 0 {
+		return nil
+	}
+	all := d.Hosts
+	d.Hosts, d.Summary = nil, DriftSummary{}
+	for _, name := range hosts {
+		if !slices.ContainsFunc(all, func(h DriftHost) bool { return h.Name == name }) {
+			return unknownHost(name, all, func(h DriftHost) string { return h.Name })
+		}
+	}
+	for _, h := range all {
+		if slices.Contains(hosts, h.Name) {
+			d.count(h)
+		}
+	}
+	return nil
+}
+
+// Failure is why a host could not be asked, the first of several; nil: all were.
+func (d *Drift) Failure() *fault.Error {
+	for _, h := range d.Hosts {
+		for _, e := range h.Errors {
+			return e
+		}
+	}
+	return nil
+}
+
+// Clean reports whether every host is as it was applied.
+func (d *Drift) Clean() bool { return d.Summary.HostsDrifted == 0 }
+
+// Failed reports whether some host could not be asked.
+func (d *Drift) Failed() bool { return d.Summary.HostsFailed != 0 }
+
+// WriteText writes the drift for people.
+func (d *Drift) WriteText(w io.Writer, o TextOptions) error {
+	var b strings.Builder
+	for _, h := range d.Hosts {
+		if len(h.Errors)+len(h.Deviations) == 0 {
+			continue
+		}
+		o.host(&b, h.Name, h.Address, "")
+		o.errors(&b, h.Errors)
+		for _, v := range h.Deviations {
+			line := fmt.Sprintf("  %s %s %s  %s", o.op(v.Op), v.Kind, v.Key, v.text())
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+		}
+		b.WriteString("\n")
+	}
+	if !o.DiffOnly {
+		b.WriteString(d.Summary.String() + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (v Deviation) text() string {
+	value := func(t state.Tagged) string { return cmp.Or(t.Value(), "there") }
+	switch v.Op {
+	case state.Remove:
+		return fmt.Sprintf("was applied as %s, and is gone", value(v.Applied))
+	case state.Add:
+		return fmt.Sprintf("%s: %s", value(v.Live), v.Reason)
+	default:
+		return fmt.Sprintf("was applied as %s, and is %s", value(v.Applied), value(v.Live))
+	}
+}
+
+// String is the last line.
+func (s DriftSummary) String() string {
+	failed := ""
+	if s.HostsFailed != 0 {
+		failed = fmt.Sprintf(", %d failed", s.HostsFailed)
+	}
+	if s.HostsDrifted == 0 {
+		return fmt.Sprintf("No drift: %s as applied%s.", hosts(s.HostsAsApplied, "is", "are"), failed)
+	}
+	return fmt.Sprintf("%s drifted, %d as applied%s: %d differences", hosts(s.HostsDrifted, "has", "have"), s.HostsAsApplied, failed, s.Deviations)
+}

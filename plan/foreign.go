@@ -1,0 +1,107 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
+	"github.com/lvsform/lvsform/state"
+)
+
+// conflict is about a virtual service on our VIP and port that lvsform did not
+// make: whoever did would fight over it.
+func conflict(is, want state.Item, signs []state.Foreign) *fault.Error {
+	return fault.New(fault.Conflict, "%s: is already there as %q, and lvsform did not make it (wanted %q); %s; remove it there, or make the inventory say the same",
+		state.IDOf(is), is.Value(), want.Value(), suspicion(signs))
+}
+
+// suspicion says who seems to own a virtual service, by the signs on its host.
+func suspicion(signs []state.Foreign) string {
+	var who []string
+	for _, s := range signs {
+		if slices.Contains(balancers(), s.Owner) {
+			who = append(who, s.Owner+" ("+s.What+")")
+		}
+	}
+	if who == nil {
+		return "nothing that runs on the host tells whose it is, so it may have been made by hand with ipvsadm"
+	}
+	return "it seems to belong to " + strings.Join(who, " or ")
+}
+
+// balancers are the programs that make virtual services.
+func balancers() []string { return []string{"keepalived", "ldirectord", "kube-proxy", "kube-router"} }
+
+// notManaged lists virtual services, destinations and addresses that are
+// there, belong to no topology of lvsform's, and could be mistaken for its
+// work, and the signs of other owners. All of it is left alone.
+func notManaged(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want, obs wire.Observed) []state.Foreign {
+	known := map[state.ID]bool{}
+	for _, w := range wants {
+		known[state.IDOf(w.Item)] = true
+	}
+	for _, e := range obs.Journal.Entries {
+		known[e.ID()] = true
+	}
+	for id := range elsewhere(obs) {
+		known[id] = true
+	}
+	for _, n := range h.NICs {
+		for _, a := range n.Addresses {
+			known[state.IDOf(state.Address{Link: n.Name, Prefix: a})] = true
+		}
+	}
+	owner := soleBalancer(obs.Foreign)
+	var out []state.Foreign
+	for _, i := range obs.State.Items() {
+		if known[state.IDOf(i)] {
+			continue
+		}
+		switch i := i.(type) {
+		case state.Service, state.Destination, state.SyncDaemon:
+			out = append(out, state.Foreign{What: state.Text(i), Owner: owner})
+		case state.Address:
+			if concerns(inv, i.Prefix.Addr()) {
+				out = append(out, state.Foreign{What: state.Text(i)})
+			}
+		}
+	}
+	return append(out, obs.Foreign...)
+}
+
+// soleBalancer is the one program on a host that makes virtual services, or
+// empty.
+func soleBalancer(signs []state.Foreign) string {
+	var who []string
+	for _, s := range signs {
+		if slices.Contains(balancers(), s.Owner) && !slices.Contains(who, s.Owner) {
+			who = append(who, s.Owner)
+		}
+	}
+	if len(who) != 1 {
+		return ""
+	}
+	return who[0]
+}
+
+// concerns reports whether an address has to do with the topology: it is a VIP
+// or lies in one of its networks.
+func concerns(inv *inventory.Inventory, a netip.Addr) bool {
+	for _, n := range inv.Networks {
+		for _, p := range n.Prefixes {
+			if p.Contains(a) {
+				return true
+			}
+		}
+	}
+	for _, s := range inv.Services {
+		if s.VIP == a {
+			return true
+		}
+	}
+	return false
+}

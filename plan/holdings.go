@@ -1,0 +1,131 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/state"
+)
+
+// Holdings is what the topologies hold on hosts, as the journals there say.
+type Holdings struct {
+	FormatVersion string         `json:"format_version"`
+	Hosts         []HoldingsHost `json:"hosts"` // as in Plan
+}
+
+// HoldingsHost is one host's journals.
+type HoldingsHost struct {
+	Name       string            `json:"name"`
+	Address    string            `json:"address"`
+	Left       bool              `json:"left,omitempty"` // no longer in the inventory
+	Errors     []*fault.Error    `json:"errors,omitempty"`
+	Topologies []HoldingTopology `json:"topologies"` // by name
+}
+
+// HoldingTopology is one topology's journal on a host.
+type HoldingTopology struct {
+	Topology string       `json:"topology"`
+	Members  []string     `json:"members"` // the hosts it spans, as this host knows
+	Entries  []wire.Entry `json:"entries"`
+}
+
+// Hold lists what the hosts hold.
+func Hold(inv *inventory.Inventory, observed map[string]Observation) *Holdings {
+	out := &Holdings{FormatVersion: FormatVersion}
+	for _, m := range Members(inv) {
+		out.add(HoldingsHost{Name: m.Name, Address: m.Fallback}, observed[m.Name])
+	}
+	for _, name := range left(observed) {
+		out.add(HoldingsHost{Name: name, Address: at(*observed[name].Member), Left: true}, observed[name])
+	}
+	return out
+}
+
+func (l *Holdings) add(h HoldingsHost, obs Observation) {
+	h.Topologies = []HoldingTopology{}
+	if obs.Err != nil {
+		h.Errors = []*fault.Error{fault.From(obs.Err)}
+	}
+	for _, j := range append([]wire.Journal{obs.Journal}, obs.Others...) {
+		if len(j.Entries) == 0 {
+			continue
+		}
+		t := HoldingTopology{Topology: j.Topology, Members: []string{}, Entries: j.Entries}
+		for _, m := range j.Members {
+			t.Members = append(t.Members, m.Name)
+		}
+		h.Topologies = append(h.Topologies, t)
+	}
+	slices.SortFunc(h.Topologies, func(a, b HoldingTopology) int { return cmp.Compare(a.Topology, b.Topology) })
+	l.Hosts = append(l.Hosts, h)
+}
+
+// Failure is why a host could not be asked, the first of several; nil: all were.
+func (l *Holdings) Failure() *fault.Error {
+	for _, h := range l.Hosts {
+		for _, e := range h.Errors {
+			return e
+		}
+	}
+	return nil
+}
+
+// WriteText writes the list for people: a line for each topology of a host,
+// and with items a line for each item.
+func (l *Holdings) WriteText(w io.Writer, o TextOptions, items bool) error {
+	var b strings.Builder
+	for _, h := range l.Hosts {
+		left := ""
+		if h.Left {
+			left = "  (left the inventory)"
+		}
+		o.host(&b, h.Name, h.Address, left)
+		o.errors(&b, h.Errors)
+		if len(h.Topologies)+len(h.Errors) == 0 {
+			b.WriteString("  holds nothing\n")
+		}
+		for _, t := range h.Topologies {
+			fmt.Fprintf(&b, "  %s: %s\n", t.Topology, kindsOf(t.Entries))
+			for _, e := range t.Entries {
+				if items {
+					fmt.Fprintf(&b, "    %s: %s\n", state.Text(e.After.Item), foundAs(e))
+				}
+			}
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// kindsOf counts entries by kind.
+func kindsOf(entries []wire.Entry) string {
+	counts := map[state.Kind]int{}
+	for _, e := range entries {
+		counts[e.ID().Kind]++
+	}
+	var parts []string
+	for _, k := range state.Kinds() {
+		if n := counts[k]; n != 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, k))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// foundAs says what destroy would make of an entry.
+func foundAs(e wire.Entry) string {
+	switch {
+	case e.Before.Item == nil:
+		return "was not there before"
+	case e.Before == e.After:
+		return "found as it is"
+	default:
+		return "found as " + valueOf(e.Before.Item)
+	}
+}

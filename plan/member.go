@@ -1,0 +1,105 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/state"
+)
+
+// Members is what the journals keep of an inventory's hosts, in its order.
+func Members(inv *inventory.Inventory) []wire.Member {
+	out := make([]wire.Member, len(inv.Hosts))
+	for i, h := range inv.Hosts {
+		out[i] = wire.Member{
+			Name: h.Name, Fallback: firstAddress(h),
+			Address: h.SSH.Address, Port: h.SSH.Port, User: h.SSH.User, Key: h.SSH.Key, Jump: h.SSH.Jump, Sudo: h.SSH.Sudo,
+		}
+	}
+	return out
+}
+
+// Left lists the members that journals name and the inventory no longer has,
+// by name. One that only has another name now is not among them: whoever the
+// inventory reaches at the same address is the same machine.
+func Left(inv *inventory.Inventory, observed map[string]Observation) []wire.Member {
+	known := map[string]bool{}
+	for _, m := range Members(inv) {
+		known[m.Name], known[endpoint(m)] = true, true
+	}
+	nics := map[string]bool{}
+	for _, h := range inv.Hosts {
+		for _, n := range h.NICs {
+			for _, a := range n.Addresses {
+				nics[a.Addr().String()] = true
+			}
+		}
+	}
+	var out []wire.Member
+	for _, h := range inv.Hosts {
+		for _, m := range observed[h.Name].Journal.Members {
+			if !known[m.Name] && !known[endpoint(m)] && !nics[m.Fallback] && sane(m) {
+				known[m.Name] = true
+				out = append(out, m)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b wire.Member) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// Remaining are the members once the plan is carried out: what it takes from
+// hosts that have left the inventory is all they held, unless it is only a part.
+func (p *Plan) Remaining() []wire.Member {
+	if p.Only != nil {
+		return p.Members
+	}
+	gone := map[string]bool{}
+	for _, h := range p.Hosts {
+		gone[h.Name] = h.Left
+	}
+	return slices.DeleteFunc(slices.Clone(p.Members), func(m wire.Member) bool { return gone[m.Name] })
+}
+
+// left are the observed hosts that are no longer in the inventory, by name.
+func left(observed map[string]Observation) []string {
+	var out []string
+	for name, obs := range observed {
+		if obs.Member != nil {
+			out = append(out, name)
+		}
+	}
+	slices.SortFunc(out, state.CompareNatural)
+	return out
+}
+
+// endpoint tells machines apart by where SSH finds them.
+func endpoint(m wire.Member) string { return fmt.Sprintf("%s port %d", at(m), m.Port) }
+
+// sane guards against what a host's journal may say: it decides where the
+// workstation connects to.
+func sane(m wire.Member) bool {
+	for _, s := range []string{m.Name, m.Address, m.Fallback, m.User, m.Key, m.Jump} {
+		if len(s) > 1024 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == unicode.ReplacementChar || unicode.IsControl(r) }) {
+			return false
+		}
+	}
+	return m.Name != ""
+}
+
+// at is where a member is reached, as far as the inventory said.
+func at(m wire.Member) string { return cmp.Or(m.Address, m.Fallback, m.Name) }
+
+func firstAddress(h *inventory.Host) string {
+	for _, n := range h.NICs {
+		for _, a := range n.Addresses {
+			return a.Addr().String()
+		}
+	}
+	return ""
+}

@@ -1,0 +1,211 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/state"
+)
+
+// Only is the part of a topology that a plan is for. Empty lists choose all.
+type Only struct {
+	Hosts    []string `json:"hosts,omitempty"`
+	Services []string `json:"services,omitempty"`
+}
+
+// Held is an action that was chosen and waits for others that were not.
+type Held struct {
+	Op    state.Op   `json:"op"`
+	Kind  state.Kind `json:"kind"`
+	Key   string     `json:"key"`
+	Needs []string   `json:"needs"` // what has to come first, each with its host
+}
+
+// Keep leaves in the plan what was chosen, and holds back of that what needs
+// something left out to come first: the order of the waves holds for a part,
+// too. A host that was not chosen may have failed; what needs it is held.
+func (p *Plan) Keep(inv *inventory.Inventory, only Only) error {
+	if len(only.Hosts)+len(only.Services) == 0 {
+		return nil
+	}
+	if err := p.knows(inv, only); err != nil {
+		return err
+	}
+	p.Only = &only
+	out := leftOut{failed: map[string]string{}}
+	chosen := func(h Host) bool { return len(only.Hosts) == 0 || slices.Contains(only.Hosts, h.Name) }
+	for i := range p.Hosts {
+		h := &p.Hosts[i]
+		if !chosen(*h) && len(h.Errors) != 0 {
+			out.failed[h.Name] = h.Errors[0].Message
+		}
+		var kept []Action
+		for _, a := range h.Actions {
+			if chosen(*h) && only.concerns(a.For, a.Restore) {
+				kept = append(kept, a)
+			} else {
+				out.actions = append(out.actions, hostAction{h.Name, a})
+			}
+		}
+		h.Actions = kept
+	}
+	p.Hosts = slices.DeleteFunc(p.Hosts, func(h Host) bool { return !chosen(h) })
+	for _, w := range Waves() {
+		p.holdBack(w, &out)
+	}
+	for i := range p.Hosts {
+		p.Hosts[i].narrowJournal(only)
+	}
+	p.count()
+	return nil
+}
+
+// knows refuses names that are nowhere.
+func (p *Plan) knows(inv *inventory.Inventory, only Only) error {
+	var hosts, services []string
+	for _, s := range inv.Services {
+		services = append(services, s.Name)
+	}
+	for _, h := range p.Hosts {
+		hosts = append(hosts, h.Name)
+		for _, a := range h.Actions { // a service that has left the inventory
+			for _, f := range a.For {
+				service, _, _ := strings.Cut(f, "/")
+				services = append(services, service)
+			}
+		}
+	}
+	for _, h := range only.Hosts {
+		if !slices.Contains(hosts, h) {
+			return unknownHost(h, p.Hosts, func(h Host) string { return h.Name })
+		}
+	}
+	slices.Sort(services)
+	for _, s := range only.Services {
+		if !slices.Contains(services, s) {
+			return fault.New(fault.Input, "--service %s: there is no such service; there are %s", s, strings.Join(slices.Compact(services), ", "))
+		}
+	}
+	return nil
+}
+
+// unknownHost is the error for a name that none of the hosts has.
+func unknownHost[T any](name string, hosts []T, nameOf func(T) string) error {
+	names := make([]string, len(hosts))
+	for i, h := range hosts {
+		names[i] = nameOf(h)
+	}
+	return fault.New(fault.Input, "--host %s: there is no such host; there are %s", name, strings.Join(names, ", "))
+}
+
+// concerns reports whether what is for those services (see modes.Want.For) is
+// chosen by service. What is for none is the ground that services stand on: it
+// is chosen with them, but not taken away with them.
+func (o Only) concerns(serves []string, restore bool) bool {
+	if len(o.Services) == 0 {
+		return true
+	}
+	if len(serves) == 0 {
+		return !restore
+	}
+	return slices.ContainsFunc(serves, func(f string) bool {
+		service, _, _ := strings.Cut(f, "/")
+		return slices.Contains(o.Services, service)
+	})
+}
+
+// leftOut is what a plan for a part does not do.
+type leftOut struct {
+	actions []hostAction
+	failed  map[string]string // hosts that nothing is known of, and why
+}
+
+type hostAction struct {
+	host string
+	Action
+}
+
+// holdBack moves the actions of a wave that need something left out to what is
+// held, and so leaves them out, too.
+func (p *Plan) holdBack(w Wave, out *leftOut) {
+	for i := range p.Hosts {
+		h := &p.Hosts[i]
+		var kept []Action
+		for _, a := range h.Actions {
+			needs := []string(nil)
+			if a.Wave == w {
+				needs = out.needed(h.Name, a)
+			}
+			if needs == nil {
+				kept = append(kept, a)
+				continue
+			}
+			h.Held = append(h.Held, Held{a.Op, a.Kind, a.Key, needs})
+			out.actions = append(out.actions, hostAction{h.Name, a})
+		}
+		h.Actions = kept
+		if kept == nil {
+			h.Actions = []Action{}
+		}
+	}
+}
+
+// needed lists what is left out and has to come before an action.
+func (o *leftOut) needed(host string, a Action) []string {
+	if d, ok := a.After.Item.(state.Destination); ok && a.Op == state.Modify && d.Weight == 0 {
+		return nil // it only takes traffic away
+	}
+	var out []string
+	for _, b := range o.actions {
+		if b.Wave < a.Wave && (b.host == host && len(b.For) == 0 || serves(b.For, a.For)) {
+			out = append(out, fmt.Sprintf("%s: %s", b.host, b.Change()))
+		}
+	}
+	if a.Op == state.Add {
+		for _, f := range a.For {
+			_, server, _ := strings.Cut(f, "/")
+			if why, failed := o.failed[server]; failed {
+				out = append(out, fmt.Sprintf("%s: %s", server, why))
+			}
+		}
+	}
+	return out
+}
+
+// serves reports whether one of the first names the whole of one of the second
+// or the same: what is for the service comes before what is for one of its real
+// servers, and not the other way round.
+func serves(first, second []string) bool {
+	for _, b := range first {
+		for _, a := range second {
+			if a == b || strings.HasPrefix(a, b+"/") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// narrowJournal leaves the journal's entries alone that are for other services.
+func (h *Host) narrowJournal(only Only) {
+	held := map[state.ID]bool{}
+	for _, x := range h.Held {
+		held[state.ID{Kind: x.Kind, Key: x.Key}] = true
+	}
+	if len(only.Services) == 0 && len(held) == 0 {
+		return
+	}
+	var adopt = h.Adopt[:0]
+	for _, e := range h.Adopt {
+		if only.concerns(e.For, false) {
+			adopt = append(adopt, e)
+		}
+	}
+	h.Adopt = adopt
+	if len(only.Services) != 0 {
+		h.Forget = nil // what is no longer held has no services of its own any more
+	}
+}

@@ -1,0 +1,363 @@
+package plan
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
+	"github.com/lvsform/lvsform/state"
+)
+
+// SavedFormat begins every saved plan.
+const SavedFormat = "lvsform plan"
+
+// MaxSaved is the longest saved plan in bytes that is read.
+const MaxSaved = 512 << 20
+
+// Saved is a plan with all that carrying it out takes: the inventory, and what
+// it was made from on each host, so that it is applied exactly or not at all.
+type Saved struct {
+	Inventory SavedInventory `json:"inventory"`
+	Plan      *Plan          `json:"plan"`
+	Basis     []Basis        `json:"basis"` // in the order of the plan's hosts before any choice among them
+}
+
+// SavedInventory is the inventory a plan was made from.
+type SavedInventory struct {
+	File   string `json:"file"`   // as it was named
+	SHA256 string `json:"sha256"` // of the file, in hexadecimal
+	Text   string `json:"text"`   // without its comments
+}
+
+// Basis is what a plan took from one host's live state.
+type Basis struct {
+	Host        string       `json:"host"`
+	Member      *wire.Member `json:"member,omitempty"` // of a host that has left the inventory
+	Fingerprint string       `json:"fingerprint"`      // SHA-256 of Observed, in hexadecimal
+	// Observed holds what the plan depends on and nothing else of the host.
+	Observed wire.Observed `json:"observed"`
+}
+
+// savedFile is the file: what it is, and the rest with its digest.
+type savedFile struct {
+	Format        string          `json:"format"`
+	FormatVersion string          `json:"format_version"`
+	SHA256        string          `json:"sha256"` // of content without white space, in hexadecimal
+	Content       json.RawMessage `json:"content"`
+}
+
+// Save puts a plan together with what it was made from. Hosts that could not be
+// observed have no basis: nothing of theirs is in the plan.
+func Save(inv *inventory.Inventory, p *Plan, observed map[string]Observation) (*Saved, error) {
+	text, err := inventory.WithoutComments(inv.Source)
+	if err != nil {
+		return nil, err
+	}
+	basis, err := bases(inv, p.Destroy, observed)
+	if err != nil {
+		return nil, err
+	}
+	return &Saved{
+		Inventory: SavedInventory{File: inv.File, SHA256: digest(inv.Source), Text: string(text)},
+		Plan:      p,
+		Basis:     basis,
+	}, nil
+}
+
+// Marshal returns the file's text.
+func (s *Saved) Marshal() ([]byte, error) {
+	content, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.MarshalIndent(savedFile{SavedFormat, FormatVersion, digest(content), content}, "", "  ")
+	return append(text, '\n'), err
+}
+
+// LooksSaved tells a saved plan, or what else is JSON and no inventory, from
+// an inventory.
+func LooksSaved(text []byte) bool {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return false
+	}
+	key, err := d.Token()
+	name, _ := key.(string)
+	return err == nil && name != "" && !slices.Contains(inventory.Keys(), name)
+}
+
+// ParseSaved reads a saved plan; file is its name in messages.
+func ParseSaved(file string, text []byte) (*Saved, *inventory.Inventory, error) {
+	s, inv, err := parseSaved(text)
+	if err != nil {
+		return nil, nil, fault.New(fault.Input, "%s: %w", file, err)
+	}
+	return s, inv, nil
+}
+
+func parseSaved(text []byte) (*Saved, *inventory.Inventory, error) {
+	if len(text) > MaxSaved {
+		return nil, nil, fmt.Errorf("%d bytes are over the limit of %d for a plan", len(text), MaxSaved)
+	}
+	var f savedFile
+	if err := json.Unmarshal(text, &f); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return nil, nil, fmt.Errorf("is cut short or damaged: at byte %d: %w; make the plan again", syntax.Offset, err)
+		}
+		return nil, nil, fmt.Errorf("is no plan of lvsform: %w", err)
+	}
+	switch {
+	case f.Format != SavedFormat:
+		return nil, nil, fmt.Errorf("is no plan of lvsform: its format is %.40q, not %q; lvsform plan --out makes one", f.Format, SavedFormat)
+	case f.FormatVersion != FormatVersion:
+		return nil, nil, fmt.Errorf("was written by another lvsform: its format_version is %.40q, and this one knows %q; make the plan again, or use that lvsform", f.FormatVersion, FormatVersion)
+	}
+	var content bytes.Buffer
+	if err := json.Compact(&content, f.Content); err != nil {
+		return nil, nil, fmt.Errorf("is cut short or damaged: it has no content: %w; make the plan again", err)
+	}
+	if digest(content.Bytes()) != f.SHA256 {
+		return nil, nil, errors.New("was changed after it was written: its content does not have the digest it says; make the plan again")
+	}
+	var s Saved
+	d := json.NewDecoder(&content)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return nil, nil, fmt.Errorf("is damaged: %w; make the plan again", err)
+	}
+	inv, err := s.check()
+	if err != nil {
+		return nil, nil, fmt.Errorf("is damaged: %w; make the plan again", err)
+	}
+	return &s, inv, nil
+}
+
+// check refuses what Save never writes.
+func (s *Saved) check() (*inventory.Inventory, error) {
+	inv, err := inventory.Parse(s.Inventory.File, []byte(s.Inventory.Text))
+	if err != nil {
+		return nil, fmt.Errorf("its inventory: %w", err)
+	}
+	if problems := modes.Check(inv); len(problems) != 0 {
+		return nil, fmt.Errorf("its inventory: %w", problems)
+	}
+	if s.Plan == nil || s.Plan.FormatVersion != FormatVersion || s.Plan.Topology != inv.Name {
+		return nil, fmt.Errorf("it has no plan for topology %s", inv.Name)
+	}
+	known := map[string]bool{}
+	for _, b := range s.Basis {
+		known[b.Host] = true
+	}
+	for _, h := range s.Plan.Hosts {
+		if !known[h.Name] || len(h.Errors) != 0 {
+			return nil, fmt.Errorf("host %q: the plan does not say what it was made from", h.Name)
+		}
+		known[h.Name] = false // once
+		wave := LoadModules
+		for _, a := range h.Actions {
+			c := a.Change()
+			if c.Before == nil && c.After == nil || c.Before != nil && c.After != nil && state.IDOf(c.Before) != state.IDOf(c.After) {
+				return nil, fmt.Errorf("host %s: an action changes nothing, or one thing into another", h.Name)
+			}
+			if a.Op != c.Op() || a.Kind != c.ID().Kind || a.Key != c.ID().Key || a.Wave < wave || a.Wave > RestoreHosts {
+				return nil, fmt.Errorf("host %s: action %s %s %s does not fit its change or its place", h.Name, a.Op, a.Kind, a.Key)
+			}
+			wave = a.Wave
+		}
+		for _, e := range h.Adopt {
+			if e.After.Item == nil {
+				return nil, fmt.Errorf("host %s: adopts nothing", h.Name)
+			}
+		}
+	}
+	return inv, nil
+}
+
+// MadeFrom reports whether the plan was made from an inventory of that text.
+func (s *Saved) MadeFrom(text []byte) bool { return digest(text) == s.Inventory.SHA256 }
+
+// Left lists the hosts beyond the inventory that the plan was made from.
+func (s *Saved) Left() []wire.Member {
+	var out []wire.Member
+	for _, b := range s.Basis {
+		if b.Member != nil {
+			out = append(out, *b.Member)
+		}
+	}
+	return out
+}
+
+// Unchanged compares the hosts with what the plan was made from. The error
+// names, host by host, what moved.
+func (s *Saved) Unchanged(inv *inventory.Inventory, observed map[string]Observation) error {
+	now, err := bases(inv, s.Plan.Destroy, observed)
+	if err != nil {
+		return err
+	}
+	var lines []string
+	kind := fault.Stale
+	for _, then := range s.Basis {
+		at := slices.IndexFunc(now, func(b Basis) bool { return b.Host == then.Host })
+		switch {
+		case at < 0 && observed[then.Host].Err != nil:
+			kind = fault.Of(observed[then.Host].Err)
+			lines = append(lines, fmt.Sprintf("%s: %v", then.Host, observed[then.Host].Err))
+		case at < 0:
+			lines = append(lines, then.Host+": was not observed")
+		case now[at].Fingerprint != then.Fingerprint:
+			for _, m := range moved(then.Observed, now[at].Observed) {
+				lines = append(lines, then.Host+": "+m)
+			}
+		}
+	}
+	if lines == nil {
+		return nil
+	}
+	return fault.New(kind, "the hosts are not as they were when the plan was made; nothing was changed:\n  %s\nplan again, look at what is different, and apply that", strings.Join(lines, "\n  "))
+}
+
+// moved says what differs between two observations of what a plan depends on.
+func moved(then, now wire.Observed) []string {
+	var out []string
+	all := state.Host{}
+	for _, h := range []state.Host{then.State, now.State} {
+		for _, i := range h {
+			all.Put(i)
+		}
+	}
+	for _, i := range all.Items() {
+		id := state.IDOf(i)
+		switch was, is := then.State[id], now.State[id]; {
+		case was == is:
+		case was == nil:
+			out = append(out, state.Text(is)+" was absent and is there now")
+		case is == nil:
+			out = append(out, state.Text(was)+" was there and is gone now")
+		default:
+			out = append(out, fmt.Sprintf("%s is now %s", state.Text(was), is.Value()))
+		}
+	}
+	for _, j := range append([]wire.Journal{then.Journal}, then.Others...) {
+		if other := journalOf(now, j.Topology); !slices.EqualFunc(j.Entries, other.Entries, sameEntry) {
+			out = append(out, fmt.Sprintf("what topology %s holds there has changed", j.Topology))
+		}
+	}
+	if out == nil {
+		out = []string{"what is known of topologies or modules there has changed"}
+	}
+	return out
+}
+
+func journalOf(o wire.Observed, topology string) wire.Journal {
+	for _, j := range append([]wire.Journal{o.Journal}, o.Others...) {
+		if j.Topology == topology {
+			return j
+		}
+	}
+	return wire.Journal{}
+}
+
+func sameEntry(a, b wire.Entry) bool {
+	return a.Before == b.Before && a.After == b.After && slices.Equal(a.For, b.For)
+}
+
+func digest(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// bases is what a plan takes from each host that was observed, in the order of
+// the plan.
+func bases(inv *inventory.Inventory, destroy bool, observed map[string]Observation) ([]Basis, error) {
+	var desired modes.Desired
+	if !destroy {
+		desired = modes.Desire(inv, facts(observed))
+	}
+	out := []Basis{}
+	add := func(name string, h *inventory.Host) error {
+		obs := observed[name]
+		if obs.Err != nil {
+			return nil
+		}
+		b := Basis{Host: name, Member: obs.Member, Observed: basisOf(inv, h, desired[name], obs.Observed)}
+		text, err := json.Marshal(b.Observed)
+		b.Fingerprint = digest(text)
+		out = append(out, b)
+		return err
+	}
+	for _, h := range inv.Hosts {
+		if err := add(h.Name, h); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range left(observed) {
+		if err := add(name, nil); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// basisOf keeps of an observation what the plan for a host depends on: what is
+// wanted or held, the facts the inventory states, and all of IPVS. The host is
+// nil when it has left the inventory.
+func basisOf(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want, obs wire.Observed) wire.Observed {
+	ids := map[state.ID]bool{}
+	for _, w := range wants {
+		ids[state.IDOf(w.Item)] = true
+		for _, i := range w.MetBy {
+			ids[state.IDOf(i)] = true
+		}
+	}
+	for _, e := range obs.Journal.Entries {
+		ids[e.ID()] = true
+	}
+	nics := map[string]bool{}
+	if h != nil {
+		for _, n := range h.NICs {
+			nics[n.Name] = true
+		}
+	}
+	matters := func(i state.Item) bool {
+		switch i := i.(type) {
+		case state.Service, state.Destination, state.SyncDaemon:
+			return true
+		case state.Link:
+			return nics[i.Name]
+		case state.Address:
+			return nics[i.Link] || concerns(inv, i.Prefix.Addr())
+		case state.Route:
+			return h != nil && statesRoute(h, i)
+		default:
+			return false
+		}
+	}
+	out := wire.Observed{State: state.Host{}, Missing: obs.Missing, Journal: wire.Journal{Topology: inv.Name, Entries: obs.Journal.Entries}}
+	for id, i := range obs.State {
+		if ids[id] || matters(i) {
+			out.State[id] = i
+		}
+	}
+	for _, j := range obs.Others {
+		var entries []wire.Entry
+		for _, e := range j.Entries {
+			if ids[e.ID()] {
+				entries = append(entries, e)
+			}
+		}
+		if entries != nil {
+			out.Others = append(out.Others, wire.Journal{Topology: j.Topology, Entries: entries})
+		}
+	}
+	return out
+}
