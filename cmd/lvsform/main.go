@@ -59,6 +59,7 @@ func newRoot() *cobra.Command {
 		newDestroy(),
 		newDrift(),
 		newExplain(),
+		newImport(),
 		newLab(),
 		newList(),
 		newPlan(),

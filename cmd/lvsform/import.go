@@ -1,0 +1,238 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/inventory/importer"
+)
+
+func newImport() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "import",
+		Short: "Write an inventory from what exists",
+		Long: `Write an inventory from what exists: the configuration of another program, or
+live hosts. Nothing is changed anywhere.
+
+The inventory goes to standard output. What is not carried over, and what is
+assumed because no source tells it, goes to standard error, and stands in the
+inventory as comments. If the inventory breaks a rule of the forwarding modes it
+is written all the same; the rule is told, and the exit status is 1.`,
+	}
+	cmd.AddCommand(
+		newImportText("ipvsadm", "a dump of ipvsadm -Sn", importer.IPVSAdm),
+		newImportText("keepalived", "a keepalived.conf", importer.Keepalived),
+		newImportText("ldirectord", "an ldirectord.cf", importer.Ldirectord),
+		newImportLive(),
+	)
+	return cmd
+}
+
+// importFlags are those of every import.
+type importFlags struct {
+	name     string
+	out      string
+	force    bool
+	networks []string
+	nic      string
+}
+
+func (f *importFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.name, "name", "", "the topology's name (default: the director's)")
+	cmd.Flags().StringVar(&f.out, "out", "", "write the inventory to this file")
+	cmd.Flags().BoolVar(&f.force, "force", false, "replace the file of --out if it is there")
+	cmd.Flags().StringArrayVar(&f.networks, "network", nil, "a network as NAME=PREFIX; may be given again")
+	cmd.Flags().StringVar(&f.nic, "nic", "eth0", "the name of NICs that the source does not tell")
+}
+
+func (f *importFlags) hints(source string) (importer.Hints, error) {
+	h := importer.Hints{Topology: f.name, Source: source, File: f.out, NIC: f.nic}
+	if h.File == "" {
+		h.File = "stdout"
+	}
+	if f.name != "" && !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`).MatchString(f.name) {
+		return h, fault.New(fault.Input, "--name %s: want letters, digits, . _ and -, at most 64, the first a letter or digit", f.name)
+	}
+	if !regexp.MustCompile(`^[!-$&-.0-9;-~]{1,15}$`).MatchString(f.nic) || f.nic == "lo" {
+		return h, fault.New(fault.Input, "--nic %s: want the name of a network device", f.nic)
+	}
+	for _, text := range f.networks {
+		name, prefix, _ := strings.Cut(text, "=")
+		p, err := netip.ParsePrefix(prefix)
+		if err != nil || p != p.Masked() || p.Bits() == 0 || !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`).MatchString(name) {
+			return h, fault.New(fault.Input, "--network %s: want NAME=PREFIX, such as lan=192.0.2.0/24", text)
+		}
+		h.Networks = append(h.Networks, importer.NamedPrefix{Name: name, Prefix: p})
+	}
+	return h, nil
+}
+
+// write writes the inventory and says what there is to say of it.
+func (f *importFlags) write(cmd *cobra.Command, r *importer.Result) error {
+	if f.out == "" {
+		if _, err := cmd.OutOrStdout().Write(r.Text); err != nil {
+			return err
+		}
+	} else if err := writeNew(f.out, r.Text, f.force); err != nil {
+		return err
+	}
+	w := cmd.ErrOrStderr()
+	tell := func(what string, lines []string) {
+		if len(lines) != 0 {
+			fmt.Fprintf(w, "%s:\n  %s\n", what, strings.Join(lines, "\n  "))
+		}
+	}
+	var left []string
+	for _, l := range r.Left {
+		left = append(left, l.String())
+	}
+	tell("not carried over", left)
+	tell("assumed", r.Assumed)
+	tell("what a plan would change", r.Pending)
+	if len(r.Problems) != 0 {
+		return r.Problems
+	}
+	return nil
+}
+
+// writeNew writes a whole file or nothing.
+func writeNew(name string, text []byte, force bool) error {
+	if _, err := os.Lstat(name); err == nil && !force {
+		return fault.New(fault.Input, "%s is there already; --force replaces it", name)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) //nolint:errcheck // gone, when all went well
+	_, err = tmp.Write(text)
+	const everybody = 0o644 // it holds no secrets
+	err = errors.Join(err, tmp.Chmod(everybody), tmp.Sync(), tmp.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), name)
+}
+
+// newImportText makes the command for one kind of text.
+func newImportText(kind, what string, read func(file string, data []byte) (*importer.Found, error)) *cobra.Command {
+	var (
+		f         importFlags
+		directors []string
+		gateways  []string
+	)
+	cmd := &cobra.Command{
+		Use:   kind + " FILE",
+		Short: "Write an inventory from " + what,
+		Long: `Write an inventory from ` + what + `; FILE - is standard input.
+
+A text tells of one director. What it does not tell and nobody should guess is
+asked for, by the name of the flag that tells it.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			source := kind + " " + filepath.Base(args[0])
+			hints, err := f.hints(source)
+			if err != nil {
+				return err
+			}
+			if hints.Directors, err = parseDirectors(directors); err != nil {
+				return err
+			}
+			for _, text := range gateways {
+				a, err := netip.ParseAddr(text)
+				if err != nil {
+					return fault.New(fault.Input, "--gateway %s: want an address", text)
+				}
+				hints.Gateways = append(hints.Gateways, a)
+			}
+			data, err := readSource(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			found, err := read(args[0], data)
+			if err == nil {
+				var r *importer.Result
+				if r, err = found.Inventory(hints); err == nil {
+					return f.write(cmd, r)
+				}
+			}
+			return importError(cmd, args[0], err)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringArrayVar(&directors, "director", nil, "the director's own address as NAME=ADDRESS[/LENGTH][%NIC]; again for each of its NICs")
+	cmd.Flags().StringArrayVar(&gateways, "gateway", nil, "the director's default route, one for each family")
+	return cmd
+}
+
+// importError prints errors that are one line a mistake.
+func importError(cmd *cobra.Command, file string, err error) error {
+	var (
+		problems importer.Problems
+		unknown  importer.Unknown
+	)
+	switch {
+	case errors.As(err, &problems):
+		fmt.Fprintln(cmd.ErrOrStderr(), problems)
+	case errors.As(err, &unknown):
+		for _, line := range unknown {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", file, line)
+		}
+	default:
+		return fault.As(fault.Input, err)
+	}
+	return &exitStatus{status: exitError}
+}
+
+// readSource reads a file, or standard input; a little more than may be read,
+// so that it is seen to be too long.
+func readSource(cmd *cobra.Command, name string) ([]byte, error) {
+	r := cmd.InOrStdin()
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fault.As(fault.Input, err)
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		r = f
+	}
+	data, err := io.ReadAll(io.LimitReader(r, importer.MaxSize+1))
+	return data, fault.As(fault.Input, err)
+}
+
+func parseDirectors(flags []string) ([]importer.DirectorHint, error) {
+	var out []importer.DirectorHint
+	for _, text := range flags {
+		name, rest, named := strings.Cut(text, "=")
+		address, nic, _ := strings.Cut(rest, "%")
+		p, err := netip.ParsePrefix(address)
+		if err != nil {
+			var a netip.Addr
+			if a, err = netip.ParseAddr(address); err == nil {
+				p = netip.PrefixFrom(a, a.BitLen())
+			}
+		}
+		switch {
+		case !named || err != nil || !isLabel(name):
+			return nil, fault.New(fault.Input, "--director %s: want NAME=ADDRESS, such as lb=192.0.2.3", text)
+		case len(out) != 0 && out[0].Name != name:
+			return nil, fault.New(fault.Input, "--director %s: %s is another name; the source is one director's", text, out[0].Name)
+		}
+		out = append(out, importer.DirectorHint{Name: name, Address: p, NIC: nic})
+	}
+	return out, nil
+}
+
+// isLabel reports whether text is a host name of one label (RFC 1123).
+func isLabel(s string) bool {
+	return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`).MatchString(s)
+}

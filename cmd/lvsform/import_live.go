@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/inventory/importer"
+)
+
+func newImportLive() *cobra.Command {
+	var (
+		f      importFlags
+		ssh    sshFlags
+		common inventory.SSH
+	)
+	cmd := &cobra.Command{
+		Use:   "live [NAME=][USER@]ADDRESS[:PORT]...",
+		Short: "Write an inventory from live hosts",
+		Long: `Write an inventory from live hosts, which are looked at over SSH: directors, and
+as many as there are of their real servers, gateways and clients. A plan for
+the inventory is empty wherever an inventory can say what the hosts have.
+
+NAME is the host's name in the inventory; when there is none it is made of
+ADDRESS. A single word is what ssh_config(5) or the resolver knows under it.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			targets := &inventory.Inventory{Name: "import"}
+			for _, arg := range args {
+				h, err := parseTarget(cmd.Context(), arg, common)
+				if err != nil {
+					return err
+				}
+				if slices.ContainsFunc(targets.Hosts, func(o *inventory.Host) bool { return strings.EqualFold(o.Name, h.Name) }) {
+					return fault.New(fault.Input, "%s: there is a host %s already; write NAME=%s", arg, h.Name, arg)
+				}
+				targets.Hosts = append(targets.Hosts, h)
+			}
+			var names []string
+			for _, h := range targets.Hosts {
+				names = append(names, h.Name)
+			}
+			hints, err := f.hints("live hosts: " + strings.Join(names, ", "))
+			if err != nil {
+				return err
+			}
+			hosts, err := look(cmd, &ssh, targets)
+			if err != nil {
+				return err
+			}
+			r, err := importer.Live(hosts, hints)
+			if err != nil {
+				return fault.As(fault.Conflict, err)
+			}
+			return f.write(cmd, r)
+		},
+	}
+	f.add(cmd)
+	ssh.add(cmd)
+	cmd.Flags().StringVar(&common.Key, "key", "", "the file of the private key, for every host")
+	cmd.Flags().StringVar(&common.Jump, "jump", "", "the host to connect through, for every host: [user@]host[:port]")
+	cmd.Flags().BoolVar(&common.Sudo, "sudo", false, "run the agent through sudo -n on every host")
+	return cmd
+}
+
+// parseTarget reads how to reach a host.
+func parseTarget(ctx context.Context, arg string, ssh inventory.SSH) (*inventory.Host, error) {
+	wrong := func(why string) error {
+		return fault.New(fault.Input, "%s: %s; want [NAME=][USER@]ADDRESS[:PORT], such as lb=root@192.0.2.3:22", arg, why)
+	}
+	name, rest, named := strings.Cut(arg, "=")
+	if !named {
+		name, rest = "", arg
+	}
+	if user, address, ok := strings.Cut(rest, "@"); ok {
+		ssh.User, rest = user, address
+	}
+	address := strings.TrimSuffix(strings.TrimPrefix(rest, "["), "]")
+	if _, err := netip.ParseAddr(address); err != nil { // an address alone may have colons
+		if host, port, err := net.SplitHostPort(rest); err == nil {
+			n, err := strconv.ParseUint(port, 10, 16)
+			if err != nil || n == 0 {
+				return nil, wrong("the port is no port")
+			}
+			address, ssh.Port = host, uint16(n)
+		}
+	}
+	if address == "" || strings.HasPrefix(address, "-") || strings.ContainsAny(address, " \t\n") {
+		return nil, wrong("there is no address")
+	}
+	ssh.Address = address
+	switch _, err := netip.ParseAddr(address); {
+	case name != "":
+	case err == nil:
+		name = "host-" + strings.Trim(strings.NewReplacer(".", "-", ":", "-").Replace(address), "-")
+	default:
+		name, _, _ = strings.Cut(address, ".")
+		// A word that only ssh_config knows is no address for an inventory:
+		// it would stand before what ssh_config has for it.
+		if name == address && !resolves(ctx, address) {
+			ssh.Address = ""
+		}
+	}
+	if !isLabel(name) {
+		return nil, wrong(fmt.Sprintf("%q is not a host name of one label", name))
+	}
+	return &inventory.Host{Name: name, SSH: ssh}, nil
+}
+
+func resolves(ctx context.Context, name string) bool {
+	_, err := net.DefaultResolver.LookupHost(ctx, name)
+	return err == nil
+}
+
+// look observes hosts twice: first what there is, then the settings of that.
+func look(cmd *cobra.Command, ssh *sshFlags, targets *inventory.Inventory) ([]importer.LiveHost, error) {
+	s := ssh.connect(cmd.Context(), cmd, targets)
+	defer s.Close()
+	out := make([]importer.LiveHost, len(targets.Hosts))
+	faults := make([]error, len(targets.Hosts))
+	var running sync.WaitGroup
+	free := make(chan struct{}, max(s.parallel, 1))
+	for i, h := range targets.Hosts {
+		running.Add(1)
+		free <- struct{}{}
+		go func() {
+			defer func() { <-free; running.Done() }()
+			out[i] = importer.LiveHost{Name: h.Name, SSH: h.SSH}
+			var first, second wire.Observed
+			agent := s.hosts[h.Name]
+			faults[i] = agent.Call(cmd.Context(), wire.MethodObserve, wire.ObserveRequest{}, &first)
+			if faults[i] == nil {
+				faults[i] = agent.Call(cmd.Context(), wire.MethodObserve, wire.ObserveRequest{Asked: importer.Asked(first.State)}, &second)
+			}
+			out[i].State = second.State
+		}()
+	}
+	running.Wait()
+	s.progress.end()
+	failed := false
+	for i, h := range targets.Hosts {
+		if faults[i] != nil {
+			failed = true
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", h.Name, faults[i])
+		}
+	}
+	if failed {
+		return nil, fault.New(fault.Connection, "some hosts could not be looked at; nothing was written")
+	}
+	return out, nil
+}

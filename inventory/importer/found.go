@@ -1,0 +1,314 @@
+package importer
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lvsform/lvsform/inventory"
+)
+
+// Inventory makes an inventory of what a text tells of its director. The error
+// is Unknown where the director's own addresses are not all told.
+func (f *Found) Inventory(hints Hints) (*Result, error) {
+	b := &builder{sketch: newSketch(hints.Topology), found: f, hints: hints}
+	b.left = slices.Clone(f.Left)
+	b.addNetworks()
+	b.addDirector()
+	if len(b.unknown) == 0 {
+		b.checkReach()
+	}
+	if len(b.unknown) != 0 {
+		return nil, b.unknown
+	}
+	for _, s := range f.Services {
+		b.addService(s)
+	}
+	b.leaveVIPs()
+	b.addSettings()
+	return b.finish(hints)
+}
+
+// builder makes an inventory of a Found.
+type builder struct {
+	*sketch
+	found    *Found
+	hints    Hints
+	director *inventory.Host
+	unknown  Unknown
+}
+
+// addNetworks makes networks of the prefixes that are told: by the user, then
+// with the VIPs.
+func (b *builder) addNetworks() {
+	told := slices.Clone(b.hints.Networks)
+	for _, d := range b.hints.Directors {
+		told = append(told, NamedPrefix{Prefix: d.Address.Masked()})
+	}
+	for _, v := range b.found.VIPs {
+		told = append(told, NamedPrefix{Prefix: v.Prefix.Masked()})
+	}
+	for _, n := range told {
+		if n.Prefix.IsValid() && !n.Prefix.IsSingleIP() && usable(n.Prefix.Addr()) && n.Prefix.Bits() > 0 && !b.overlaps(n.Prefix) {
+			b.addNetwork(n.Prefix, n.Name)
+		}
+	}
+}
+
+// addDirector makes the director with its NICs.
+func (b *builder) addDirector() {
+	told := slices.Clone(b.hints.Directors)
+	f := b.found.Director
+	if len(told) == 0 && usable(f.Address) {
+		told = []DirectorHint{{Address: netip.PrefixFrom(f.Address, f.Address.BitLen())}}
+	}
+	if len(told) == 0 {
+		b.unknown = append(b.unknown, "the source does not tell the director's own address, on the NIC towards the real servers; say --director NAME=ADDRESS")
+		return
+	}
+	name := asHostName(f.Name)
+	for _, d := range told {
+		if d.Name != "" {
+			name = d.Name
+		}
+	}
+	h := b.addHost(cmp.Or(name, "director"))
+	h.Roles = []inventory.Role{inventory.RoleDirector}
+	if name == "" {
+		b.assume(h, "role", "director: its name", "nothing tells the director's name; --director NAME=ADDRESS does")
+	}
+	b.director = h
+	for _, d := range told {
+		b.addNIC(d)
+	}
+	for _, g := range b.hints.Gateways {
+		if nicToward(h, g) == nil {
+			b.unknown = append(b.unknown, fmt.Sprintf("gateway %s is in no network of director %s; say --director %s=ADDRESS for its address there, or --network NAME=PREFIX", g, h.Name, h.Name))
+		}
+	}
+	h.Gateways = b.hints.Gateways
+	if b.inv.Name == "" {
+		b.inv.Name = h.Name
+	}
+}
+
+// addNIC gives the director an address: on the NIC in its network, on a NIC
+// that has only the other family, or on one of its own.
+func (b *builder) addNIC(d DirectorHint) {
+	h, a := b.director, d.Address.Addr()
+	network := b.network(a)
+	if network == nil {
+		network = b.assumeNetwork(a)
+	}
+	for _, n := range h.NICs {
+		if n.Network == network && (d.NIC == "" || d.NIC == n.Name) {
+			b.addAddress(n, a)
+			return
+		}
+		lacks := !slices.ContainsFunc(n.Network.Prefixes, func(p netip.Prefix) bool { return p.Addr().Is4() == a.Is4() })
+		if lacks && (d.NIC == "" || d.NIC == n.Name) && len(network.Prefixes) == 1 {
+			// One segment with both families.
+			n.Network.Prefixes = append(n.Network.Prefixes, network.Prefixes[0])
+			b.inv.Networks = slices.DeleteFunc(b.inv.Networks, func(x *inventory.Network) bool { return x == network })
+			b.addAddress(n, a)
+			return
+		}
+	}
+	n := &inventory.NIC{Name: d.NIC, Network: network}
+	b.addAddress(n, a)
+	why := ""
+	if n.Name == "" {
+		n.Name, why = b.nicName(network)
+	}
+	for slices.ContainsFunc(h.NICs, func(o *inventory.NIC) bool { return o.Name == n.Name }) {
+		n.Name, why = next(n.Name), "nothing tells the NIC's name; --director NAME=ADDRESS%NIC does"
+	}
+	h.NICs = append(h.NICs, n)
+	if why != "" {
+		b.assume(n, "", fmt.Sprintf("%s: NIC %s", h.Name, n.Name), why)
+	}
+}
+
+// nicName is the device that the source names for a network's VIPs, or the
+// director's; or else an assumption.
+func (b *builder) nicName(network *inventory.Network) (name, why string) {
+	for _, v := range b.found.VIPs {
+		if v.Device != "" && b.network(v.Prefix.Addr()) == network {
+			return v.Device, ""
+		}
+	}
+	if len(b.director.NICs) == 0 && b.found.Director.NIC != "" {
+		return b.found.Director.NIC, ""
+	}
+	return b.hints.NIC, "nothing tells the NIC's name; --director NAME=ADDRESS%NIC does"
+}
+
+// next is the name of a next device: eth1 after eth0.
+func next(name string) string {
+	stem := strings.TrimRight(name, "0123456789")
+	n, _ := strconv.Atoi(name[len(stem):])
+	return stem + strconv.Itoa(n+1)
+}
+
+// checkReach asks for what the director needs to reach its real servers.
+func (b *builder) checkReach() {
+	type gap struct{ near, far []string }
+	gaps := gap{}
+	seen := map[netip.Addr]bool{}
+	for _, s := range b.found.Services {
+		for _, r := range s.RealServers {
+			if seen[r.Address] || !usable(r.Address) || nicToward(b.director, r.Address) != nil {
+				continue
+			}
+			seen[r.Address] = true
+			routed := slices.ContainsFunc(b.hints.Gateways, func(g netip.Addr) bool { return g.Is4() == r.Address.Is4() })
+			switch {
+			case r.Mode == inventory.ModeDR || r.Mode == inventory.ModeNAT:
+				gaps.near = append(gaps.near, r.Address.String())
+			case !routed:
+				gaps.far = append(gaps.far, r.Address.String())
+			}
+		}
+	}
+	name := b.director.Name
+	if n := len(gaps.near); n != 0 {
+		b.unknown = append(b.unknown, fmt.Sprintf(
+			"real server %s is in no network of director %s, and dr and nat need that; say --director %s=ADDRESS for its address there, or --network NAME=PREFIX for the prefix that holds both",
+			several(gaps.near), name, name))
+	}
+	if n := len(gaps.far); n != 0 {
+		b.unknown = append(b.unknown, fmt.Sprintf(
+			"real server %s is in no network of director %s; say --gateway ADDRESS for the director's router, or --network NAME=PREFIX for the prefix that holds both",
+			several(gaps.far), name))
+	}
+}
+
+// several names the first of some, and how many there are.
+func several(names []string) string {
+	if len(names) == 1 {
+		return names[0]
+	}
+	return fmt.Sprintf("%s (and %d more)", names[0], len(names)-1)
+}
+
+func (b *builder) addService(f Service) {
+	s := &inventory.Service{
+		Name: f.Name, VIP: f.VIP, Port: f.Port, Protocol: f.Protocol,
+		ARP: inventory.ARPSysctl, ReturnRoute: inventory.ReturnDefault,
+		Scheduler: f.Scheduler, Flags: f.Flags, Persistence: f.Persistence, OnePacket: f.OnePacket,
+		Directors: []*inventory.Host{b.director},
+	}
+	s.Name = cmp.Or(s.Name, unnamed(s))
+	from := Left{Line: f.Line, Text: "virtual service " + unnamed(s)}
+	for _, r := range f.RealServers {
+		if server := b.realServer(s, r); server != nil {
+			s.RealServers = append(s.RealServers, server)
+		}
+	}
+	switch {
+	case !usable(f.VIP):
+		b.leave(from.Line, from.Text, "an inventory cannot have such a VIP")
+		return
+	case len(f.RealServers) == 0:
+		b.leave(from.Line, from.Text, "it has no real servers")
+		return
+	case len(s.RealServers) == 0:
+		b.leave(from.Line, from.Text, "none of its real servers is carried over")
+		return
+	}
+	b.origins[s] = from
+	settleMode(s)
+	b.placeVIP(s)
+	if slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return r.Mode == inventory.ModeNAT }) {
+		s.ReturnRoute = inventory.ReturnNone
+		b.assume(s, "return_route", s.Name+": return_route", "the real servers' replies find back to the director already")
+	}
+	b.inv.Services = append(b.inv.Services, s)
+}
+
+func (b *builder) realServer(s *inventory.Service, f RealServer) *inventory.RealServer {
+	what := "real server " + netip.AddrPortFrom(f.Address, f.Port).String()
+	switch {
+	case nicWith(b.director, f.Address) != nil:
+		b.leave(f.Line, what, "it is the director itself, which an inventory does not have as its own real server")
+		return nil
+	case !usable(f.Address) || slices.ContainsFunc(b.found.Services, func(s Service) bool { return s.VIP == f.Address }):
+		b.leave(f.Line, what, "a real server of an inventory cannot have this address")
+		return nil
+	}
+	r := &inventory.RealServer{
+		Host: b.server(f.Address, b.hints.NIC), Port: f.Port,
+		Weight: f.Weight, UpperThreshold: f.UpperThreshold, LowerThreshold: f.LowerThreshold,
+		Mode: f.Mode, Encapsulation: f.Encapsulation,
+	}
+	if r.Encapsulation.Type == "" {
+		r.Encapsulation.Type = "ipip"
+	}
+	b.origins[r] = Left{Line: f.Line, Text: what + " of " + unnamed(s)}
+	return r
+}
+
+// placeVIP says on which device the director has a VIP, where that is not the
+// NIC in its network.
+func (b *builder) placeVIP(s *inventory.Service) {
+	told := ""
+	for _, v := range b.found.VIPs {
+		if v.Prefix.Addr() == s.VIP {
+			told = v.Device
+		}
+	}
+	near := nicToward(b.director, s.VIP)
+	switch {
+	case nicWith(b.director, s.VIP) != nil:
+	case near != nil && (told == "" || told == near.Name):
+	case told != "":
+		s.VIPDevice = told
+	default:
+		s.VIPDevice = b.director.NICs[0].Name
+		b.assume(s, "vip_device", s.Name+": vip_device",
+			"the VIP is in no network of the director that is known; leave this line out if the VIP is routed to it")
+	}
+}
+
+// leaveVIPs tells of the VIPs that no service has.
+func (b *builder) leaveVIPs() {
+	for _, v := range b.found.VIPs {
+		if !slices.ContainsFunc(b.inv.Services, func(s *inventory.Service) bool { return s.VIP == v.Prefix.Addr() }) {
+			b.leave(v.Line, "virtual address "+v.Prefix.String(), "no virtual service has it")
+		}
+	}
+}
+
+// addSettings takes what the director is told of IPVS beside its services.
+func (b *builder) addSettings() {
+	f, h := b.found.Director, b.director
+	h.IPVS.Timeouts = f.Timeouts
+	for _, s := range f.Sync {
+		if egressOf(h, s.Interface) == nil {
+			b.leave(0, fmt.Sprintf("sync daemon %s on %s", s.Role, s.Interface),
+				"the director's address on %s is not known; say --director %s=ADDRESS%%%s", s.Interface, h.Name, s.Interface)
+			continue
+		}
+		if !s.Group.IsValid() {
+			s.Group = syncGroup()
+		}
+		s.Port, s.TTL = cmp.Or(s.Port, syncPort), cmp.Or(s.TTL, 1)
+		h.IPVS.Sync = append(h.IPVS.Sync, &s)
+	}
+}
+
+// asHostName makes a name of one label of any text; empty where nothing is left.
+func asHostName(s string) string {
+	label, _, _ := strings.Cut(s, ".")
+	label = strings.Map(func(r rune) rune {
+		if r < 0x80 && (r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z') {
+			return r
+		}
+		return '-'
+	}, label)
+	const longest = 63
+	return strings.Trim(label[:min(len(label), longest)], "-")
+}

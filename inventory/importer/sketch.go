@@ -1,0 +1,255 @@
+package importer
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
+)
+
+// Result is an inventory made of what exists, and what there is to say of it.
+type Result struct {
+	Text      []byte // the file; it can be parsed
+	Inventory *inventory.Inventory
+	Left      []Left   // what is not carried over
+	Assumed   []string // what no source tells; each stands as a comment in Text, too
+	// Pending is what a plan would change on the hosts that were looked at.
+	Pending []string
+	// Problems are the static rules of the modes that the inventory breaks:
+	// what exists cannot work, or not all of it is told.
+	Problems inventory.Problems
+}
+
+// sketch is an inventory in the making.
+type sketch struct {
+	inv      *inventory.Inventory
+	comments comments
+	assumed  []string
+	left     []Left
+	origins  map[any]Left // where services and real servers come from
+}
+
+func newSketch(name string) *sketch {
+	return &sketch{
+		inv:      &inventory.Inventory{Version: 1, Name: name},
+		comments: comments{}, origins: map[any]Left{},
+	}
+}
+
+func (d *sketch) leave(line int, what, why string, args ...any) {
+	d.left = append(d.left, Left{Line: line, Text: what, Why: fmt.Sprintf(why, args...)})
+}
+
+// assume notes what is not known. What is the value's name for people; the
+// comment stands behind the value itself.
+func (d *sketch) assume(of any, key, what, why string) {
+	if d.comments[at{of, key}] == "" {
+		d.comments[at{of, key}] = "assumed: " + why
+		d.assumed = append(d.assumed, what+": "+why)
+	}
+}
+
+// finish writes the sketch, and leaves out what an inventory refuses.
+func (d *sketch) finish(hints Hints) (*Result, error) {
+	for {
+		sortLeft(d.left)
+		text, err := d.text(hints.Source)
+		if err != nil {
+			return nil, err
+		}
+		inv, err := inventory.Parse(hints.File, text)
+		if err == nil {
+			return &Result{Text: text, Inventory: inv, Left: d.left, Assumed: d.assumed, Problems: modes.Check(inv)}, nil
+		}
+		var problems inventory.Problems
+		if !errors.As(err, &problems) || !d.drop(problems) {
+			return nil, fmt.Errorf("what was found makes no inventory: %w", err)
+		}
+	}
+}
+
+// maxLeft is how many lines of what is left stand in the inventory itself.
+const maxLeft = 200
+
+func (d *sketch) text(source string) ([]byte, error) {
+	head := []string{"Imported by lvsform from " + source + "."}
+	if len(d.left) != 0 {
+		head = append(head, "", "Not carried over:")
+		for i, l := range d.left {
+			if i == maxLeft {
+				head = append(head, fmt.Sprintf("  and %d more", len(d.left)-i))
+				break
+			}
+			head = append(head, "  "+l.String())
+		}
+	}
+	return writer{d.inv, d.comments, head}.text()
+}
+
+// String is one line: where, what, and why it is left.
+func (l Left) String() string {
+	s := oneLine(l.Text) + ": " + oneLine(l.Why)
+	if l.Line != 0 {
+		s = fmt.Sprintf("line %d: ", l.Line) + s
+	}
+	return s
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// sortLeft puts what has lines into their order, and the rest behind it.
+func sortLeft(left []Left) {
+	slices.SortStableFunc(left, func(a, b Left) int {
+		switch {
+		case a.Line == 0 || b.Line == 0:
+			return b.Line - a.Line
+		default:
+			return a.Line - b.Line
+		}
+	})
+}
+
+// drop takes out of the sketch what the problems are about, and reports whether
+// there was anything.
+func (d *sketch) drop(problems inventory.Problems) bool {
+	gone := map[any]string{} // and why
+	for _, p := range problems {
+		if v := d.value(p.Path); v != nil && gone[v] == "" {
+			gone[v] = p.What
+		}
+	}
+	if len(gone) == 0 {
+		return false
+	}
+	inv := d.inv
+	for _, s := range inv.Services {
+		s.RealServers = keep(d, s.RealServers, gone)
+		if len(s.RealServers) == 0 && gone[s] == "" {
+			gone[s] = "no real server of it is left"
+		}
+	}
+	inv.Services = keep(d, inv.Services, gone)
+	inv.Tunnels = keep(d, inv.Tunnels, gone)
+	for _, h := range inv.Hosts {
+		h.Routes = keep(d, h.Routes, gone)
+		h.Forwards = keep(d, h.Forwards, gone)
+		h.IPVS.Sync = keep(d, h.IPVS.Sync, gone)
+		if why := gone[&h.IPVS.Timeouts]; why != "" {
+			d.leave(0, h.Name+": timeouts of IPVS", "%s", why)
+			h.IPVS.Timeouts = nil
+		}
+		if why := gone[&h.IPVS.Sysctls]; why != "" {
+			d.leave(0, h.Name+": settings of IPVS", "%s", why)
+			h.IPVS.Sysctls = nil
+		}
+		if why := gone[&h.Gateways]; why != "" {
+			d.leave(0, h.Name+": default routes", "%s", why)
+			h.Gateways = nil
+		}
+	}
+	return true
+}
+
+// keep is what is not gone.
+func keep[T comparable](d *sketch, all []T, gone map[any]string) []T {
+	var out []T
+	for _, v := range all {
+		why := gone[v]
+		if why == "" {
+			out = append(out, v)
+			continue
+		}
+		from := d.origins[v]
+		if from.Text == "" {
+			from.Text = fmt.Sprint(describe(v))
+		}
+		d.leave(from.Line, from.Text, "%s", why)
+	}
+	return out
+}
+
+func describe(v any) string {
+	switch v := v.(type) {
+	case *inventory.Service:
+		return "virtual service " + unnamed(v)
+	case *inventory.RealServer:
+		return "real server " + v.Host.Name
+	case *inventory.Route:
+		return fmt.Sprintf("route %s via %s", v.To, v.Via)
+	case *inventory.PortForward:
+		return fmt.Sprintf("port forward %s to %s", v.Listen, v.To)
+	case *inventory.Tunnel:
+		return "tunnel " + v.Name
+	case *inventory.Sync:
+		return "sync daemon " + v.Role
+	default:
+		return "a value"
+	}
+}
+
+// value is the smallest part that a YAML path lies in and that an inventory
+// can do without. Nil: there is none.
+func (d *sketch) value(path string) any {
+	inv := d.inv
+	if m := regexp.MustCompile(`^services\[(\d+)\](?:\.real_servers\[(\d+)\])?`).FindStringSubmatch(path); m != nil {
+		i := index(m[1], len(inv.Services))
+		if i < 0 {
+			return nil
+		}
+		if j := index(m[2], len(inv.Services[i].RealServers)); j >= 0 {
+			return inv.Services[i].RealServers[j]
+		}
+		return inv.Services[i]
+	}
+	if m := regexp.MustCompile(`^tunnels\[(\d+)\]`).FindStringSubmatch(path); m != nil {
+		if i := index(m[1], len(inv.Tunnels)); i >= 0 {
+			return inv.Tunnels[i]
+		}
+		return nil
+	}
+	for _, h := range inv.Hosts {
+		rest, ok := strings.CutPrefix(path, "hosts."+h.Name+".")
+		if !ok {
+			continue
+		}
+		m := regexp.MustCompile(`^(routes|forwards|ipvs\.sync|ipvs\.timeouts|ipvs\.sysctls|gateway)(?:\[(\d+)\])?`).FindStringSubmatch(rest)
+		if m == nil {
+			return nil
+		}
+		switch m[1] {
+		case "routes":
+			if i := index(m[2], len(h.Routes)); i >= 0 {
+				return h.Routes[i]
+			}
+		case "forwards":
+			if i := index(m[2], len(h.Forwards)); i >= 0 {
+				return h.Forwards[i]
+			}
+		case "ipvs.sync":
+			if i := index(m[2], len(h.IPVS.Sync)); i >= 0 {
+				return h.IPVS.Sync[i]
+			}
+		case "ipvs.timeouts":
+			return &h.IPVS.Timeouts
+		case "ipvs.sysctls":
+			return &h.IPVS.Sysctls
+		case "gateway":
+			return &h.Gateways
+		}
+	}
+	return nil
+}
+
+// index reads the place in a list of so many; -1 when it is none.
+func index(text string, n int) int {
+	i, err := strconv.Atoi(text)
+	if err != nil || i < 0 || i >= n {
+		return -1
+	}
+	return i
+}

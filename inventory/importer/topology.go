@@ -1,0 +1,226 @@
+package importer
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/lvsform/lvsform/inventory"
+)
+
+// network is the one an address lies in, or nil.
+func (d *sketch) network(a netip.Addr) *inventory.Network {
+	for _, n := range d.inv.Networks {
+		if slices.ContainsFunc(n.Prefixes, func(p netip.Prefix) bool { return p.Contains(a) }) {
+			return n
+		}
+	}
+	return nil
+}
+
+// addNetwork adds a prefix, to the network of that name where there is one
+// that lacks the family.
+func (d *sketch) addNetwork(p netip.Prefix, name string) *inventory.Network {
+	if name == "" {
+		name = networkName(p)
+	}
+	for _, n := range d.inv.Networks {
+		if n.Name == name && len(n.Prefixes) == 1 && n.Prefixes[0].Addr().Is4() != p.Addr().Is4() {
+			n.Prefixes = append(n.Prefixes, p)
+			return n
+		}
+	}
+	for base, i := name, 2; slices.ContainsFunc(d.inv.Networks, func(n *inventory.Network) bool { return n.Name == name }); i++ {
+		name = fmt.Sprintf("%s-%d", base, i)
+	}
+	n := &inventory.Network{Name: name, Prefixes: []netip.Prefix{p}}
+	d.inv.Networks = append(d.inv.Networks, n)
+	return n
+}
+
+// networkName names a network by its prefix.
+func networkName(p netip.Prefix) string { return "net-" + label(p.Addr()) }
+
+// overlaps reports whether a prefix has addresses of a network in it.
+func (d *sketch) overlaps(p netip.Prefix) bool {
+	return slices.ContainsFunc(d.inv.Networks, func(n *inventory.Network) bool {
+		return slices.ContainsFunc(n.Prefixes, p.Overlaps)
+	})
+}
+
+// The prefix lengths that most networks have.
+const (
+	usualBits4 = 24
+	usualBits6 = 64
+)
+
+// assumeNetwork makes a network around an address: the usual prefix, or as
+// much of it as no other network has.
+func (d *sketch) assumeNetwork(a netip.Addr) *inventory.Network {
+	bits := usualBits4
+	if a.Is6() {
+		bits = usualBits6
+	}
+	p, _ := a.Prefix(bits)
+	for d.overlaps(p) || isEdge(a, p) {
+		bits++
+		p, _ = a.Prefix(bits)
+	}
+	n := d.addNetwork(p, "")
+	d.assume(n, "", "network "+n.Name, fmt.Sprintf("nothing tells the prefix around %s; --network NAME=PREFIX does", a))
+	return n
+}
+
+// isEdge reports whether the address is the network's own or its broadcast
+// address, which no host has.
+func isEdge(a netip.Addr, p netip.Prefix) bool {
+	if !a.Is4() || p.Bits() >= 31 {
+		return false
+	}
+	return a == p.Masked().Addr() || !p.Contains(a.Next())
+}
+
+// label is an address as part of a name: letters, digits and inner hyphens.
+func label(a netip.Addr) string {
+	s := strings.NewReplacer(".", "-", ":", "-").Replace(a.Unmap().WithZone("").String())
+	if strings.HasPrefix(s, "-") {
+		s = "0" + s
+	}
+	if strings.HasSuffix(s, "-") {
+		s += "0"
+	}
+	return s
+}
+
+// owner is the host that has an address on a NIC, or nil.
+func (d *sketch) owner(a netip.Addr) *inventory.Host {
+	for _, h := range d.inv.Hosts {
+		if nicWith(h, a) != nil {
+			return h
+		}
+	}
+	return nil
+}
+
+// nicWith is the host's NIC that has the address, or nil.
+func nicWith(h *inventory.Host, a netip.Addr) *inventory.NIC {
+	for _, n := range h.NICs {
+		if slices.ContainsFunc(n.Addresses, func(p netip.Prefix) bool { return p.Addr() == a }) {
+			return n
+		}
+	}
+	return nil
+}
+
+// nicToward is the host's NIC in whose network the address lies, or nil.
+func nicToward(h *inventory.Host, a netip.Addr) *inventory.NIC {
+	for _, n := range h.NICs {
+		if slices.ContainsFunc(n.Addresses, func(p netip.Prefix) bool { return p.Contains(a) }) {
+			return n
+		}
+	}
+	return nil
+}
+
+// egress is the NIC by which a host sends to an address, and the neighbour it
+// sends it to. Nil: it has no route.
+func egress(h *inventory.Host, to netip.Addr) (nic *inventory.NIC, hop netip.Addr) {
+	if n := nicToward(h, to); n != nil {
+		return n, to
+	}
+	bits := -1
+	for _, r := range h.Routes {
+		if r.To.Contains(to) && r.To.Bits() > bits {
+			bits, hop = r.To.Bits(), r.Via
+		}
+	}
+	for _, g := range h.Gateways {
+		if bits < 0 && g.Is4() == to.Is4() {
+			hop = g
+		}
+	}
+	if !hop.IsValid() {
+		return nil, hop
+	}
+	return nicToward(h, hop), hop
+}
+
+// sourceFor is the address a host's own packets to another come from.
+func sourceFor(h *inventory.Host, to netip.Addr) netip.Addr {
+	nic, hop := egress(h, to)
+	if nic == nil {
+		return netip.Addr{}
+	}
+	for _, p := range nic.Addresses {
+		if p.Contains(hop) {
+			return p.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+// addHost adds a host under its name, or one like it that is free.
+func (d *sketch) addHost(name string) *inventory.Host {
+	taken := func(h *inventory.Host) bool { return strings.EqualFold(h.Name, name) }
+	for base, i := name, 2; slices.ContainsFunc(d.inv.Hosts, taken); i++ {
+		name = fmt.Sprintf("%s-%d", base, i)
+	}
+	h := &inventory.Host{Name: name, Path: "hosts." + name}
+	d.inv.Hosts = append(d.inv.Hosts, h)
+	return h
+}
+
+// server is the host with a real server's address; one that is not known is
+// made, and what is not known of it is assumed.
+func (d *sketch) server(a netip.Addr, nic string) *inventory.Host {
+	h := d.owner(a)
+	if h == nil {
+		h = d.addHost("rs-" + label(a))
+		n := d.network(a)
+		if n == nil {
+			n = d.assumeNetwork(a)
+		}
+		port := &inventory.NIC{Name: nic, Network: n}
+		d.addAddress(port, a)
+		h.NICs = []*inventory.NIC{port}
+		d.assume(port, "", fmt.Sprintf("%s: NIC %s", h.Name, nic), "nothing tells the NIC's name; --nic does")
+	}
+	if !h.Has(inventory.RoleRealServer) {
+		h.Roles = append(h.Roles, inventory.RoleRealServer)
+	}
+	return h
+}
+
+// addAddress gives a NIC an address of its network.
+func (d *sketch) addAddress(n *inventory.NIC, a netip.Addr) {
+	for _, p := range n.Network.Prefixes {
+		if p.Contains(a) {
+			n.Addresses = append(n.Addresses, netip.PrefixFrom(a, p.Bits()))
+		}
+	}
+}
+
+// settleMode gives a service the mode that most of its real servers have.
+func settleMode(s *inventory.Service) {
+	count := map[inventory.Mode]int{}
+	for _, r := range s.RealServers {
+		count[r.Mode]++
+	}
+	s.Mode = ""
+	for _, r := range s.RealServers {
+		if s.Mode == "" || count[r.Mode] > count[s.Mode] {
+			s.Mode = r.Mode
+		}
+	}
+	s.Encapsulation = inventory.Encapsulation{Type: "ipip"}
+	same := map[inventory.Encapsulation]int{}
+	for _, r := range s.RealServers {
+		if r.Mode != inventory.ModeTUN {
+			continue
+		}
+		if same[r.Encapsulation]++; same[r.Encapsulation] > same[s.Encapsulation] {
+			s.Encapsulation = r.Encapsulation
+		}
+	}
+}

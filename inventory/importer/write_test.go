@@ -1,0 +1,241 @@
+package importer_test
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/inventory/importer"
+	"github.com/lvsform/lvsform/modes"
+	"github.com/lvsform/lvsform/modes/modestest"
+	"github.com/lvsform/lvsform/state"
+)
+
+// rewritten checks that an inventory that is written and read is the same.
+func rewritten(t tb, inv *inventory.Inventory) {
+	text, err := importer.Write(inv, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := inventory.Parse(inv.File, text)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if diff := cmp.Diff(inv, again, cmpopts.IgnoreUnexported(inventory.Inventory{}), cmpopts.IgnoreFields(inventory.Inventory{}, "Source"),
+		cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, netip.AddrPort{})); diff != "" {
+		t.Fatalf("-read +written and read:\n%s\n%s", diff, text)
+	}
+}
+
+func TestWrite(t *testing.T) {
+	files, err := filepath.Glob("../testdata/valid/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no inventories: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			inv, err := inventory.Load(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rewritten(t, inv)
+		})
+	}
+	for name, inv := range examples(t) {
+		t.Run(name, func(t *testing.T) { rewritten(t, inv) })
+	}
+}
+
+func TestLawOfWrite(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { rewritten(t, parse(t, modestest.Inventory().Draw(t, "inventory"))) })
+}
+
+// A comment stays a comment, whatever a source had in it.
+func TestWriteComments(t *testing.T) {
+	inv := examples(t)["udp-dns"]
+	text, err := importer.Write(inv, []string{"one\nname: two", "bell \a, \u2028 and \xff"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := inventory.Parse("x", text); err != nil {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// dump is what ipvsadm -Sn prints of a director that has everything it must.
+func dump(wants []modes.Want) string {
+	var b strings.Builder
+	id := func(s state.ServiceID) string {
+		return map[state.Protocol]string{state.TCP: "-t ", state.UDP: "-u "}[s.Protocol] + s.Address.String()
+	}
+	for _, w := range wants {
+		s, ok := w.Item.(state.Service)
+		if !ok {
+			continue
+		}
+		fmt.Fprintf(&b, "-A %s -s %s", id(s.ServiceID), s.Scheduler)
+		if s.Persistence != 0 {
+			fmt.Fprintf(&b, " -p %d", s.Persistence)
+		}
+		if s.OnePacket {
+			b.WriteString(" -o")
+		}
+		b.WriteString("\n")
+		for _, w := range wants {
+			d, ok := w.Item.(state.Destination)
+			if !ok || d.Service != s.ServiceID {
+				continue
+			}
+			how := map[state.Forward]string{state.ForwardNAT: "-m", state.ForwardDR: "-g", state.ForwardTUN: "-i"}[d.Forward]
+			fmt.Fprintf(&b, "-a %s -r %s %s -w %d", id(s.ServiceID), d.Address, how, d.Weight)
+			if d.UpperThreshold != 0 {
+				fmt.Fprintf(&b, " -x %d -y %d", d.UpperThreshold, d.LowerThreshold)
+			}
+			if d.Tunnel.Type != "" {
+				b.WriteString(" --tun-type " + d.Tunnel.Type)
+			}
+			if d.Tunnel.Port != 0 {
+				fmt.Fprintf(&b, " --tun-port %d", d.Tunnel.Port)
+			}
+			if d.Tunnel.Checksum {
+				b.WriteString(" --tun-csum")
+			}
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+// What ipvsadm tells of a director is what the imported inventory asks of it.
+func TestLawOfDumps(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		wants := modes.Desire(parse(t, modestest.Inventory().Draw(t, "inventory")), nil)["lb"]
+		text := dump(wants)
+		found, err := importer.IPVSAdm("dump", []byte(text))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		hints := importer.Hints{Source: "dump", File: "imported.yaml", NIC: "eth0"}
+		for _, a := range []string{"192.0.2.3/24", "2001:db8:1::3/64", "198.51.100.3/24", "2001:db8:2::3/64"} {
+			hints.Directors = append(hints.Directors, importer.DirectorHint{Name: "lb", Address: netip.MustParsePrefix(a)})
+		}
+		hints.Gateways = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:1::1")}
+		r, err := found.Inventory(hints)
+		if strings.Contains(fmt.Sprint(err), "dr and nat need that") && strings.Contains(text, " -m ") {
+			return // fullnat's source NAT, by which it reaches far, is no part of a dump
+		}
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		if len(r.Problems)+len(r.Left) != 0 {
+			t.Fatalf("%v\n%v\n%s", r.Problems, r.Left, r.Text)
+		}
+		ipvs := func(wants []modes.Want) []string {
+			var out []string
+			for _, w := range wants {
+				if k := w.Item.Kind(); k == state.KindService || k == state.KindDestination {
+					out = append(out, state.Text(w.Item))
+				}
+			}
+			slices.Sort(out)
+			return out
+		}
+		if diff := cmp.Diff(ipvs(wants), ipvs(modes.Desire(r.Inventory, nil)["lb"])); diff != "" {
+			t.Fatalf("-dumped +imported:\n%s\n%s\n%s", diff, text, r.Text)
+		}
+	})
+}
+
+// Nothing that a reader can find, and nothing beyond, makes the writer panic
+// or write what cannot be read.
+func TestAnyFound(t *testing.T) {
+	addr := rapid.SampledFrom([]netip.Addr{
+		{}, netip.MustParseAddr("192.0.2.3"), netip.MustParseAddr("192.0.2.4"), netip.MustParseAddr("192.0.2.255"),
+		netip.MustParseAddr("192.0.2.0"), netip.MustParseAddr("10.1.2.3"), netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("224.0.0.1"),
+		netip.MustParseAddr("255.255.255.255"), netip.MustParseAddr("::"), netip.MustParseAddr("2001:db8::"), netip.MustParseAddr("2001:db8::5"),
+		netip.MustParseAddr("fe80::1%eth0"), netip.MustParseAddr("::ffff:192.0.2.9"),
+	})
+	word := rapid.SampledFrom([]string{"", "web", "eth0", "a b", "x:y", "\x00", "é", strings.Repeat("n", 80), "true", "1"})
+	mode := rapid.SampledFrom([]inventory.Mode{"", inventory.ModeDR, inventory.ModeNAT, inventory.ModeTUN, inventory.ModeFullNAT, "x"})
+	small := rapid.Uint32Range(0, 70000)
+	port := rapid.Uint16Range(0, 3)
+	rapid.Check(t, func(t *rapid.T) {
+		f := &importer.Found{Source: "drawn", Director: importer.Director{
+			Name: word.Draw(t, "router id"), NIC: word.Draw(t, "nic"), Address: addr.Draw(t, "director"),
+		}}
+		if rapid.Bool().Draw(t, "settings") {
+			f.Director.Timeouts = &inventory.Timeouts{TCP: small.Draw(t, "tcp"), TCPFin: 1, UDP: 1}
+			f.Director.Sync = []inventory.Sync{{Role: word.Draw(t, "role"), Interface: word.Draw(t, "interface"), Group: addr.Draw(t, "group")}}
+		}
+		for range rapid.IntRange(0, 2).Draw(t, "vips") {
+			a := addr.Draw(t, "vrrp")
+			f.VIPs = append(f.VIPs, importer.VIP{Prefix: netip.PrefixFrom(a, rapid.IntRange(0, a.BitLen()).Draw(t, "bits")), Device: word.Draw(t, "device")})
+		}
+		for range rapid.IntRange(0, 3).Draw(t, "services") {
+			s := importer.Service{
+				Line: 1, Name: word.Draw(t, "name"), VIP: addr.Draw(t, "vip"), Port: port.Draw(t, "port"),
+				Protocol:  rapid.SampledFrom([]inventory.Protocol{"", "tcp", "udp"}).Draw(t, "protocol"),
+				Scheduler: rapid.SampledFrom([]string{"", "rr", "what"}).Draw(t, "scheduler"), Flags: []string{"flag-1", word.Draw(t, "flag")}[:rapid.IntRange(0, 2).Draw(t, "flags")],
+				Persistence: inventory.Persistence{Timeout: small.Draw(t, "persistence"), Bits: rapid.IntRange(-1, 129).Draw(t, "netmask"), Engine: word.Draw(t, "engine")},
+				OnePacket:   rapid.Bool().Draw(t, "one packet"),
+			}
+			for range rapid.IntRange(0, 3).Draw(t, "servers") {
+				s.RealServers = append(s.RealServers, importer.RealServer{
+					Line: 2, Address: addr.Draw(t, "rip"), Port: port.Draw(t, "rport"), Weight: small.Draw(t, "weight"),
+					UpperThreshold: small.Draw(t, "upper"), LowerThreshold: small.Draw(t, "lower"), Mode: mode.Draw(t, "mode"),
+					Encapsulation: inventory.Encapsulation{Type: rapid.SampledFrom([]string{"", "gue", "gre", "x"}).Draw(t, "tunnel"), Port: port.Draw(t, "tunnel port")},
+				})
+			}
+			f.Services = append(f.Services, s)
+		}
+		hints := importer.Hints{Topology: "drawn", NIC: "eth0", File: "imported.yaml"}
+		if rapid.Bool().Draw(t, "told") {
+			hints.Directors = []importer.DirectorHint{{Name: "lb", Address: netip.MustParsePrefix("192.0.2.3/32")}}
+		}
+		r, err := f.Inventory(hints)
+		if err != nil {
+			return // said, not guessed
+		}
+		if _, err := inventory.Parse("again", r.Text); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Every fact that the source lacks is asked for at once.
+func TestUnknown(t *testing.T) {
+	read := func(text string, hints importer.Hints) string {
+		found, err := importer.IPVSAdm("dump", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hints.NIC, hints.Source, hints.File = "eth0", "dump", "imported.yaml"
+		if _, err = found.Inventory(hints); err == nil {
+			t.Fatalf("%q with %v: nothing is asked", text, hints)
+		}
+		return err.Error()
+	}
+	lb := importer.Hints{Directors: []importer.DirectorHint{{Name: "lb", Address: netip.MustParsePrefix("192.0.2.3/32")}}}
+	const text = `-A -t 192.0.2.30:80 -s rr
+-a -t 192.0.2.30:80 -r 198.51.100.4:80 -m
+-a -t 192.0.2.30:80 -r 198.51.100.5:80 -m
+-a -t 192.0.2.30:80 -r 203.0.113.4:80 -i
+`
+	got := []string{read(text, importer.Hints{}), read(text, lb)}
+	want := []string{
+		"the source does not tell the director's own address, on the NIC towards the real servers; say --director NAME=ADDRESS",
+		`real server 198.51.100.4 (and 1 more) is in no network of director lb, and dr and nat need that; say --director lb=ADDRESS for its address there, or --network NAME=PREFIX for the prefix that holds both
+real server 203.0.113.4 is in no network of director lb; say --gateway ADDRESS for the director's router, or --network NAME=PREFIX for the prefix that holds both`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
