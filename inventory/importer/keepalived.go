@@ -117,7 +117,7 @@ func (c *conf) globals(block *statement) {
 		case "router_id", "lvs_id": // lvs_id until keepalived 1.1
 			c.once(seen, "router_id", st)
 			if name, ok := c.value(st); ok {
-				c.found.Director.Name = name
+				c.found.Director.Name = tidy(name)
 			}
 		case "default_interface":
 			c.once(seen, word, st)

@@ -77,7 +77,7 @@ func (t *source) done() (*Found, error) {
 // problem reports what is wrong. It returns false, which is what a reader of a
 // value with a mistake returns.
 func (t *source) problem(line int, what, fix string) bool {
-	p := Problem{File: t.file, Line: line, What: what, Fix: fix}
+	p := Problem{File: t.file, Line: line, What: tidy(what), Fix: tidy(fix)}
 	switch {
 	case t.told[p]: // of another address of a range
 	case len(t.problems) < maxTold:
@@ -107,7 +107,7 @@ func (t *source) left(line int, text, why string) {
 
 // tidy makes one short line of text that a terminal can be trusted with.
 func tidy(s string) string {
-	const most = 200
+	const most = 300
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
