@@ -85,6 +85,26 @@ func (w Wave) String() string {
 	}
 }
 
+// MarshalText implements encoding.TextMarshaler: in JSON a wave is its words.
+func (w Wave) MarshalText() ([]byte, error) {
+	if w < LoadModules || w > RestoreHosts {
+		return nil, fmt.Errorf("there is no wave %d", int(w))
+	}
+	return []byte(w.String()), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler. Words that are no wave's
+// are an error.
+func (w *Wave) UnmarshalText(text []byte) error {
+	for _, known := range Waves() {
+		if string(text) == known.String() {
+			*w = known
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown wave %.40q", text)
+}
+
 // waveOf places a change. Restore: it puts back what was found.
 func waveOf(c state.Change, role inventory.Role, restore bool) Wave {
 	place := func(add, undo Wave) Wave {
