@@ -47,8 +47,9 @@ type Basis struct {
 	Observed wire.Observed `json:"observed"`
 }
 
-// savedFile is the file: what it is, and the rest with its digest.
-type savedFile struct {
+// SavedFile is the file of a saved plan: what it is, and the rest, which is a
+// Saved, with its digest.
+type SavedFile struct {
 	Format        string          `json:"format"`
 	FormatVersion string          `json:"format_version"`
 	SHA256        string          `json:"sha256"` // of content without white space, in hexadecimal
@@ -79,7 +80,7 @@ func (s *Saved) Marshal() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.MarshalIndent(savedFile{SavedFormat, FormatVersion, digest(content), content}, "", "  ")
+	text, err := json.MarshalIndent(SavedFile{SavedFormat, FormatVersion, digest(content), content}, "", "  ")
 	return append(text, '\n'), err
 }
 
@@ -108,7 +109,7 @@ func parseSaved(text []byte) (*Saved, *inventory.Inventory, error) {
 	if len(text) > MaxSaved {
 		return nil, nil, fmt.Errorf("%d bytes are over the limit of %d for a plan", len(text), MaxSaved)
 	}
-	var f savedFile
+	var f SavedFile
 	if err := json.Unmarshal(text, &f); err != nil {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
