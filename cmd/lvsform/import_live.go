@@ -42,7 +42,7 @@ ADDRESS. A single word is what ssh_config(5) or the resolver knows under it.`,
 					return err
 				}
 				if slices.ContainsFunc(targets.Hosts, func(o *inventory.Host) bool { return strings.EqualFold(o.Name, h.Name) }) {
-					return fault.New(fault.Input, "%s: there is a host %s already; write NAME=%s", arg, h.Name, arg)
+					return fault.New(fault.Input, "%s: there is a host %s already; give each a name of its own: NAME=ADDRESS", arg, h.Name)
 				}
 				targets.Hosts = append(targets.Hosts, h)
 			}

@@ -31,6 +31,7 @@ const workstation = "workstation"
 //	exit STATUS COMMAND...   run COMMAND at the workstation; it must end with STATUS
 //	on HOST SCRIPT           run a shell script on a host; it must succeed
 //	as-found                 everything on every host is as it was before the first story
+//	import-live FILE         import all hosts as they are into FILE at the workstation; it must succeed
 //	seen-as-explained        what hosts see of connections to each service is what explain says
 func TestLab(t *testing.T) {
 	if testing.Short() {
@@ -170,6 +171,7 @@ func (l *lab) tell(t *testing.T, dir string) {
 			"exit":              l.exitVerb,
 			"on":                l.onVerb,
 			"as-found":          l.asFoundVerb,
+			"import-live":       l.importVerb,
 			"seen-as-explained": l.seenVerb,
 			"json":              jsonVerb,
 		},
@@ -218,6 +220,17 @@ func (l *lab) onVerb(ts *testscript.TestScript, neg bool, args []string) {
 	out, err := onHost(context.Background(), l.Lab, args[0], args[1])
 	_, _ = fmt.Fprint(ts.Stdout(), out)
 	ts.Check(err)
+}
+
+func (l *lab) importVerb(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: import-live FILE")
+	}
+	command := []string{"0", "lvsform", "import", "live", "--out", args[0]}
+	for _, h := range l.inv.Hosts {
+		command = append(command, h.Name)
+	}
+	l.exitVerb(ts, false, command)
 }
 
 func (l *lab) asFoundVerb(ts *testscript.TestScript, neg bool, args []string) {

@@ -27,6 +27,11 @@ func (f *Found) Inventory(hints Hints) (*Result, error) {
 	for _, s := range f.Services {
 		b.addService(s)
 	}
+	b.inv.Networks = slices.DeleteFunc(b.inv.Networks, func(n *inventory.Network) bool {
+		return !slices.ContainsFunc(b.inv.Hosts, func(h *inventory.Host) bool {
+			return slices.ContainsFunc(h.NICs, func(nic *inventory.NIC) bool { return nic.Network == n })
+		})
+	})
 	b.leaveVIPs()
 	b.addSettings()
 	return b.finish(hints)

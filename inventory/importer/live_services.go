@@ -72,14 +72,20 @@ func (s *liveService) name(h *liveHost) (why string) {
 	return ""
 }
 
-// merge adds a service, or the director to one that is there alike.
+// merge adds a service, or the director to one that is there alike. Of two that
+// are not alike it keeps the one whose host has the VIP.
 func (l *live) merge(s *liveService) {
 	h := s.directors[0]
-	for _, other := range l.services {
+	for i, other := range l.services {
 		switch {
 		case other.item.ServiceID != s.item.ServiceID || other.vip != s.vip:
 		case other.item != s.item || !slices.Equal(other.destinations, s.destinations) || !slices.Equal(other.ports, s.ports):
-			l.skip(h, s.item, "%s has it too, and not alike", other.directors[0].Name)
+			if without(h, s.vip) < without(other.directors[0], s.vip) {
+				l.services[i], s, other = s, other, s
+			}
+			for _, h := range s.directors {
+				l.skip(h, s.item, "%s has it too, and not alike", other.directors[0].Name)
+			}
 			return
 		default:
 			other.directors = append(other.directors, h)

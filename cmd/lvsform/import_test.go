@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
+)
+
+// TestImport makes the inventories and reports that docs/import.md shows:
+// testdata/import/NAME.yaml and NAME.report. -update rewrites them.
+func TestImport(t *testing.T) {
+	for _, c := range []struct {
+		kind, file string
+		flags      []string
+	}{
+		{"keepalived", "keepalived.conf", nil},
+		{"ldirectord", "ldirectord.cf", []string{"--director", "lb=192.0.2.3/24%ens33", "--network", "lan=192.0.2.0/24"}},
+		{"ipvsadm", "dump.txt", []string{"--director", "lb=192.0.2.3"}},
+	} {
+		t.Run(c.kind, func(t *testing.T) {
+			file := filepath.Join("testdata", "import", c.file)
+			var out, report bytes.Buffer
+			root := newRoot()
+			root.SetOut(&out)
+			root.SetErr(&report)
+			root.SetArgs(append([]string{"import", c.kind, file}, c.flags...))
+			if err := root.ExecuteContext(t.Context()); err != nil {
+				t.Fatalf("%v\n%s", err, report.String())
+			}
+			inv, err := inventory.Parse(c.kind, out.Bytes())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if problems := modes.Check(inv); len(problems) != 0 {
+				t.Error(problems)
+			}
+			stem := strings.TrimSuffix(file, filepath.Ext(file))
+			compareFile(t, stem+".yaml", out.Bytes())
+			compareFile(t, stem+".report", report.Bytes())
+		})
+	}
+}
+
+func compareFile(t *testing.T, name string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(name, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+}
