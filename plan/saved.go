@@ -343,7 +343,8 @@ func basisOf(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want, ob
 			return false
 		}
 	}
-	out := wire.Observed{State: state.Host{}, Missing: obs.Missing, Journal: wire.Journal{Topology: inv.Name, Entries: obs.Journal.Entries}}
+	held := append([]wire.Entry{}, obs.Journal.Entries...) // an array in JSON, not null
+	out := wire.Observed{State: state.Host{}, Missing: obs.Missing, Journal: wire.Journal{Topology: inv.Name, Entries: held}}
 	for id, i := range obs.State {
 		if ids[id] || matters(i) {
 			out.State[id] = i
