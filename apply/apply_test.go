@@ -171,9 +171,9 @@ func (w *world) destroy() error {
 // without what has come with them and is as it came.
 func (w *world) dump() string {
 	var b strings.Builder
-	for _, h := range w.inv.Hosts {
-		b.WriteString(h.Name + ":\n")
-		k := w.kernels[h.Name]
+	for _, name := range w.names() {
+		b.WriteString(name + ":\n")
+		k := w.kernels[name]
 		came := map[state.Item]bool{}
 		for _, items := range k.Appears {
 			for _, i := range items {
