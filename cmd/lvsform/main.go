@@ -36,7 +36,11 @@ func run(args []string) int {
 	root := newRoot()
 	root.SetArgs(args)
 	begun := false // what fails before is the command line
-	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		err := cmd.ValidateFlagGroups() // cobra itself does it later
+		begun = err == nil
+		return err
+	}
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !begun {
 		err = fault.As(fault.Input, err)
