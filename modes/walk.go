@@ -90,7 +90,8 @@ func Explain(inv *inventory.Inventory, s *inventory.Service, client *inventory.H
 		Client: client.Name, Director: w.director.Name, RealServer: server.Host.Name,
 	}
 	w.walk()
-	out.Request, out.Reply, out.Lost = w.request, w.reply, w.lost
+	// Arrays in JSON, not null, wherever the packet is lost.
+	out.Request, out.Reply, out.Lost = append([]Hop{}, w.request...), append([]Hop{}, w.reply...), w.lost
 	return out
 }
 
