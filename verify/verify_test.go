@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/cmd/lvsform/schema/schematest"
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -412,6 +413,7 @@ func TestJudge(t *testing.T) {
 				t.Fatal(err)
 			}
 			golden(t, test.name, b.Bytes())
+			schematest.Value(t, "verdict", r)
 		})
 	}
 }
@@ -426,6 +428,7 @@ func TestReportOfNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "nothing", b.Bytes())
+	schematest.Value(t, "verdict", r)
 }
 
 // turnsOf builds a service with the weights, and probes shared out as got.
