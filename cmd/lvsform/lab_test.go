@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -174,6 +175,7 @@ func (l *lab) tell(t *testing.T, dir string) {
 			"import-live":       l.importVerb,
 			"seen-as-explained": l.seenVerb,
 			"json":              jsonVerb,
+			"schema":            schemaVerb,
 		},
 	})
 }
@@ -206,11 +208,13 @@ func (l *lab) exitVerb(ts *testscript.TestScript, neg bool, args []string) {
 	want, command := wantedStatus(ts, neg, args)
 	ctx, cancel := context.WithTimeout(context.Background(), storyLimit)
 	defer cancel()
-	got, err := l.Run(ctx, testenv.Command{Args: command, Stdout: ts.Stdout(), Stderr: ts.Stderr()})
+	var stdout strings.Builder
+	got, err := l.Run(ctx, testenv.Command{Args: command, Stdout: io.MultiWriter(ts.Stdout(), &stdout), Stderr: ts.Stderr()})
 	ts.Check(err)
 	if got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
+	checkPrinted(ts, command, stdout.String())
 }
 
 func (l *lab) onVerb(ts *testscript.TestScript, neg bool, args []string) {

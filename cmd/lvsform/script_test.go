@@ -9,12 +9,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/lvsform/lvsform/cmd/lvsform/schema/schematest"
 	"github.com/lvsform/lvsform/testenv"
 )
 
@@ -38,6 +40,9 @@ func TestMain(m *testing.M) {
 //
 //	exit STATUS COMMAND...   run COMMAND, which must end with STATUS
 //	json PATH REGEXP         the JSON on the last command's standard output has a matching value at PATH
+//	schema NAME              the last command's standard output is as that schema has it
+//
+// What lvsform prints as JSON after exit is held against its schema in any case.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
@@ -62,8 +67,10 @@ func TestScripts(t *testing.T) {
 				if got != want {
 					ts.Fatalf("exit status %d, want %d", got, want)
 				}
+				checkPrinted(ts, command, ts.ReadFile("stdout"))
 			},
-			"json": jsonVerb,
+			"json":   jsonVerb,
+			"schema": schemaVerb,
 		},
 	})
 }
@@ -76,6 +83,38 @@ func wantedStatus(ts *testscript.TestScript, neg bool, args []string) (status in
 	status, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	return status, args[1:]
+}
+
+// checkPrinted holds the JSON that a command was asked for against its schema.
+func checkPrinted(ts *testscript.TestScript, command []string, stdout string) {
+	asked := slices.Contains(command, "--json") || strings.Contains(strings.Join(command, "="), "--format=json")
+	if command[0] != "lvsform" || !asked {
+		return
+	}
+	document := map[string]string{
+		"plan": "plan", "show": "plan", "drift": "drift", "list": "list", "verify": "verdict", "explain": "explain",
+	}[command[1]]
+	var failed struct{ Errors []any }
+	if err := json.Unmarshal([]byte(stdout), &failed); err == nil && failed.Errors != nil {
+		document = "failures"
+	}
+	mustBe(ts, document, stdout)
+}
+
+// schemaVerb holds what was printed or read from a file against a schema.
+func schemaVerb(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: schema NAME")
+	}
+	mustBe(ts, args[0], ts.ReadFile("stdout"))
+}
+
+func mustBe(ts *testscript.TestScript, document, text string) {
+	check, err := schematest.Of(document)
+	ts.Check(err)
+	if err := check([]byte(text)); err != nil {
+		ts.Fatalf("standard output is no document %s: %v", document, err)
+	}
 }
 
 // jsonVerb looks a value up by a path of keys with dots between them. In an
