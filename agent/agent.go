@@ -191,7 +191,8 @@ func (a *Agent) settle(_ context.Context, req wire.SettleRequest) (wire.Nothing,
 	if err != nil {
 		return wire.Nothing{}, err
 	}
-	changed := journal.know(req.Members) && len(journal.entries) != 0
+	found := len(journal.entries)+len(journal.members) != 0
+	changed := journal.know(req.Members) && found
 	for _, e := range req.Adopt {
 		if e.After.Item == nil {
 			return wire.Nothing{}, fault.New(fault.Bug, "asked to adopt nothing")
@@ -203,6 +204,9 @@ func (a *Agent) settle(_ context.Context, req wire.SettleRequest) (wire.Nothing,
 	}
 	for _, id := range req.Forget {
 		changed = journal.forget(id) || changed
+	}
+	if len(journal.entries) == 0 && !(found && req.Keep) {
+		journal.members, changed = nil, true
 	}
 	if changed {
 		err = writeJournal(a.Dir, journal)

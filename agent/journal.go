@@ -187,13 +187,14 @@ func readJournals(dir string) ([]*journal, error) {
 }
 
 // writeJournal replaces a journal: after a crash there is the old one or the
-// new one, whole. One that holds nothing any more is removed.
+// new one, whole. One that says nothing any more is removed; while the others
+// of its topology may still hold something it names them.
 func writeJournal(dir string, j *journal) error {
 	file, err := journalFile(dir, j.topology)
 	if err != nil {
 		return err
 	}
-	if len(j.entries) == 0 {
+	if len(j.entries)+len(j.members) == 0 {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("journal: %w", err)
 		}

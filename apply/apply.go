@@ -292,17 +292,34 @@ func drain(ctx context.Context, name string, steps []wire.Step, host wire.Caller
 }
 
 // settle brings the hosts' journals up to date with what was found in place.
+// Hosts that have left the inventory come first: only the journals of the others
+// know of them, and forget them once they hold nothing.
 func settle(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
-	members := p.Remaining()
-	return finish(p, opts, "journal", func(h plan.Host) error {
-		if len(h.Adopt)+len(h.Forget) == 0 && !h.Remember && !h.Left && !p.Destroy && slices.Equal(members, p.Members) {
-			return nil
+	for _, left := range []bool{true, false} {
+		err := finish(p, opts, "journal", func(h plan.Host) error {
+			if h.Left != left || !unsettled(p, h) {
+				return nil
+			}
+			ctx, cancel := context.WithTimeout(ctx, opts.limit())
+			defer cancel()
+			return hosts[h.Name].Call(ctx, wire.MethodSettle, wire.SettleRequest{
+				Topology: p.Topology, Members: p.Remaining(), Adopt: h.Adopt, Forget: h.Forget,
+				Keep: len(p.LeftOut) != 0, Leave: p.Destroy || h.Left,
+			}, nil)
+		})
+		if err != nil {
+			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, opts.limit())
-		defer cancel()
-		req := wire.SettleRequest{Topology: p.Topology, Members: members, Adopt: h.Adopt, Forget: h.Forget, Leave: p.Destroy || h.Left}
-		return hosts[h.Name].Call(ctx, wire.MethodSettle, req, nil)
-	})
+	}
+	return nil
+}
+
+// unsettled reports whether a host's journal may say anything that is no longer
+// so.
+func unsettled(p *plan.Plan, h plan.Host) bool {
+	restores := func(a plan.Action) bool { return a.Restore }
+	return len(h.Adopt)+len(h.Forget) != 0 || h.Remember || h.Left || p.Destroy ||
+		slices.ContainsFunc(h.Actions, restores) || len(p.Remaining()) != len(p.Members)
 }
 
 // finish does on every host what comes after the waves, and joins the errors.

@@ -167,23 +167,29 @@ func (w *world) destroy() error {
 		plan.Destroy(w.inv, apply.Observe(context.Background(), w.inv, hosts, apply.Options{})), hosts, apply.Options{Drain: time.Second})
 }
 
-// dump is the state of all hosts, without the modules, which stay, and
-// without what has come with them and is as it came.
+// dump is the state of all hosts, as dumpOf has it.
 func (w *world) dump() string {
 	var b strings.Builder
 	for _, name := range w.names() {
-		b.WriteString(name + ":\n")
-		k := w.kernels[name]
-		came := map[state.Item]bool{}
-		for _, items := range k.Appears {
-			for _, i := range items {
-				came[i] = true
-			}
+		b.WriteString(name + ":\n" + w.dumpOf(name))
+	}
+	return b.String()
+}
+
+// dumpOf is the state of a host, without the modules, which stay, and without
+// what has come with them and is as it came.
+func (w *world) dumpOf(name string) string {
+	k := w.kernels[name]
+	came := map[state.Item]bool{}
+	for _, items := range k.Appears {
+		for _, i := range items {
+			came[i] = true
 		}
-		for _, i := range k.State.Items() {
-			if i.Kind() != state.KindModule && !came[i] {
-				b.WriteString("  " + state.Text(i) + "\n")
-			}
+	}
+	var b strings.Builder
+	for _, i := range k.State.Items() {
+		if i.Kind() != state.KindModule && !came[i] {
+			b.WriteString("  " + state.Text(i) + "\n")
 		}
 	}
 	return b.String()

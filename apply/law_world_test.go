@@ -276,11 +276,7 @@ func try(document string) *inventory.Inventory {
 
 // allHosts is an inventory of every host there is, for the fakes.
 func allHosts(t *rapid.T) *inventory.Inventory {
-	inv, err := inventory.Parse("lvsform.yaml", []byte(modestest.Hosts+"services: []\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return inv
+	return parse(t, modestest.Hosts+"services: [{name: s, vip: 192.0.2.100, port: 80, mode: dr, directors: [lb], real_servers: [near1]}]\n")
 }
 
 // served is how a run in which somebody dies is made: at most so many changes

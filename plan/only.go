@@ -52,6 +52,11 @@ func (p *Plan) Keep(inv *inventory.Inventory, only Only) error {
 		}
 		h.Actions = kept
 	}
+	for _, h := range p.Hosts {
+		if h.Left && !chosen(h) {
+			p.LeftOut = append(p.LeftOut, h.Name)
+		}
+	}
 	p.Hosts = slices.DeleteFunc(p.Hosts, func(h Host) bool { return !chosen(h) })
 	for _, w := range Waves() {
 		p.holdBack(w, &out)

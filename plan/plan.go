@@ -31,6 +31,10 @@ type Plan struct {
 	Summary Summary `json:"summary"`
 	// Members is what the journals keep of the topology's hosts.
 	Members []wire.Member `json:"members"`
+	// LeftOut are the hosts that have left the inventory and were not chosen:
+	// only the journals know of them. In JSON they are the members
+	// beyond the inventory that are not among the hosts.
+	LeftOut []string `json:"-"`
 }
 
 // Host is one host's part of a plan.
@@ -167,7 +171,11 @@ func (p *Plan) cover(inv *inventory.Inventory, observed map[string]Observation, 
 			host.Errors = []*fault.Error{fault.From(obs.Err)}
 		} else {
 			fill(&host)
-			host.Remember = len(obs.Journal.Entries) != 0 && !slices.Equal(obs.Journal.Members, members)
+			if len(obs.Journal.Entries) != 0 {
+				host.Remember = !slices.Equal(obs.Journal.Members, members)
+			} else {
+				host.Remember = len(obs.Journal.Members) != 0 // a run was cut short
+			}
 		}
 		p.Hosts = append(p.Hosts, host)
 	}

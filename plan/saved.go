@@ -159,6 +159,11 @@ func (s *Saved) check() (*inventory.Inventory, error) {
 	for _, b := range s.Basis {
 		known[b.Host] = true
 	}
+	for _, m := range s.Plan.Members[min(len(inv.Hosts), len(s.Plan.Members)):] {
+		if !slices.ContainsFunc(s.Plan.Hosts, func(h Host) bool { return h.Name == m.Name }) {
+			s.Plan.LeftOut = append(s.Plan.LeftOut, m.Name)
+		}
+	}
 	for _, h := range s.Plan.Hosts {
 		if !known[h.Name] || len(h.Errors) != 0 {
 			return nil, fmt.Errorf("host %q: the plan does not say what it was made from", h.Name)

@@ -77,6 +77,9 @@ type SettleRequest struct {
 	Members  []Member   `json:"members"` // as in Journal
 	Adopt    []Entry    `json:"adopt,omitempty"`
 	Forget   []state.ID `json:"forget,omitempty"`
+	// Keep leaves a journal in place that holds nothing: hosts that only the
+	// journals know of still hold something.
+	Keep bool `json:"keep,omitempty"`
 	// Leave removes lvsform from the host when no topology holds anything there.
 	Leave bool `json:"leave,omitempty"`
 }
