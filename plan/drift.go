@@ -35,7 +35,7 @@ type DriftHost struct {
 // Deviation is one item that is not as it was applied.
 type Deviation struct {
 	// Op is what was done to it since: "-" it is gone, "~" it is another, "+"
-	// a destination was added to a virtual service of lvsform's.
+	// a destination was added to a virtual service that lvsform made.
 	Op      state.Op     `json:"op"`
 	Kind    state.Kind   `json:"kind"`
 	Key     string       `json:"key"`
@@ -92,7 +92,7 @@ func (d *Drift) count(h DriftHost) {
 
 func deviations(obs wire.Observed) []Deviation {
 	var out []Deviation
-	held := map[state.ID]bool{}
+	held, made := map[state.ID]bool{}, map[state.ID]bool{}
 	add := func(c state.Change, reason string, serves []string) {
 		id := c.ID()
 		out = append(out, Deviation{
@@ -101,15 +101,17 @@ func deviations(obs wire.Observed) []Deviation {
 		})
 	}
 	for _, e := range obs.Journal.Entries {
-		held[e.ID()] = true
+		held[e.ID()], made[e.ID()] = true, e.Before.Item == nil
 		if live := obs.State[e.ID()]; live != e.After.Item {
 			add(state.Change{Before: e.After.Item, After: live}, e.Reason, e.For)
 		}
 	}
 	others := elsewhere(obs)
 	for _, dest := range state.Of[state.Destination](obs.State) {
+		// A virtual service that was found may have been found with destinations
+		// that are nobody's; one that lvsform made began with none.
 		id := state.IDOf(dest)
-		if held[state.IDOf(state.Service{ServiceID: dest.Service})] && !held[id] && others[id].topology == "" {
+		if made[state.IDOf(state.Service{ServiceID: dest.Service})] && !held[id] && others[id].topology == "" {
 			add(state.Change{After: dest}, "added to a virtual service of lvsform's", nil)
 		}
 	}
