@@ -41,7 +41,7 @@ func Kinds() []Kind {
 // Error is an error with its kind. In JSON it is the kind and the text.
 type Error struct {
 	Kind    Kind   `json:"kind"`
-	Message string `json:"message"`
+	Message string `json:"message"` // may have several lines
 
 	cause error
 }

@@ -72,7 +72,7 @@ func (e Endpoint) String() string {
 type Change struct {
 	By   string `json:"by"`   // host
 	What string `json:"what"` // reads on from the host's name
-	// Settings are the items of Desire that allow it, as state.Text prints them.
+	// Settings are the items that allow it, as plans print them.
 	Settings []string `json:"settings,omitempty"`
 }
 

@@ -16,7 +16,7 @@ import (
 // Holdings is what the topologies hold on hosts, as the journals there say.
 type Holdings struct {
 	FormatVersion string         `json:"format_version"`
-	Hosts         []HoldingsHost `json:"hosts"` // as in Plan
+	Hosts         []HoldingsHost `json:"hosts"` // those of the inventory, then those that have left it
 }
 
 // HoldingsHost is one host's journals.
@@ -32,7 +32,7 @@ type HoldingsHost struct {
 type HoldingTopology struct {
 	Topology string       `json:"topology"`
 	Members  []string     `json:"members"` // the hosts it spans, as this host knows
-	Entries  []wire.Entry `json:"entries"`
+	Entries  []wire.Entry `json:"entries"` // by kind and key
 }
 
 // Hold lists what the hosts hold.

@@ -26,13 +26,13 @@ type Destination struct {
 	Weight         uint32         `json:"weight"` // 0: no new connections
 	UpperThreshold uint32         `json:"upper_threshold,omitempty"`
 	LowerThreshold uint32         `json:"lower_threshold,omitempty"`
-	Tunnel         Tunnel         `json:"tunnel,omitzero"` // with ForwardTUN
+	Tunnel         Tunnel         `json:"tunnel,omitzero"` // with forward tun
 }
 
-// Tunnel is the encapsulation of a ForwardTUN destination. The zero value is
-// plain IP in IP, the kernel's default.
+// Tunnel is the encapsulation of a destination with forward tun. Where nothing
+// is said, it is plain IP in IP, the kernel's default.
 type Tunnel struct {
-	Type           string `json:"type,omitempty"` // "" (ipip), gue or gre
+	Type           string `json:"type,omitempty"` // empty: ipip; otherwise gue or gre
 	Port           uint16 `json:"port,omitempty"` // of gue
 	Checksum       bool   `json:"checksum,omitempty"`
 	RemoteChecksum bool   `json:"remote_checksum,omitempty"`

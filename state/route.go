@@ -17,7 +17,7 @@ type Route struct {
 	Via    netip.Addr   `json:"via,omitzero"`     // zero: on-link
 	Link   string       `json:"link"`
 	Source netip.Addr   `json:"source,omitzero"` // preferred source, where set
-	// Protocol is who set it: RouteProtocol, 3 boot, 4 static, 16 dhcp, ...
+	// Protocol is who set it: 118 lvsform, 3 boot, 4 static, 16 dhcp, ...
 	Protocol int `json:"protocol"`
 }
 

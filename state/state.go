@@ -60,7 +60,7 @@ type Item interface {
 // ID identifies an item on a host.
 type ID struct {
 	Kind Kind   `json:"kind"`
-	Key  string `json:"key"`
+	Key  string `json:"key"` // tells the host's items of that kind apart
 }
 
 func (id ID) String() string { return string(id.Kind) + " " + id.Key }
@@ -167,9 +167,9 @@ type Op string
 
 // The operations.
 const (
-	Add    Op = "+"
-	Modify Op = "~"
-	Remove Op = "-"
+	Add    Op = "+" // the item was not there
+	Modify Op = "~" // it was there with another value
+	Remove Op = "-" // the item is not there afterwards
 )
 
 // Change is one step from a state to another: Before nil adds the item, After

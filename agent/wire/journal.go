@@ -11,7 +11,7 @@ const JournalVersion = "1"
 type Journal struct {
 	FormatVersion string  `json:"format_version"`
 	Topology      string  `json:"topology"`
-	Entries       []Entry `json:"entries"` // in the order of state.Compare
+	Entries       []Entry `json:"entries"` // by kind, in the order in which one may need the other, and then by key
 	// Members are the hosts of the topology as the inventory had them when it
 	// was last applied: whoever reads one host's journal finds the others, also
 	// those that have left the inventory since.
@@ -35,8 +35,8 @@ type Member struct {
 type Entry struct {
 	Before state.Tagged `json:"before"` // as found; null: it was not there
 	After  state.Tagged `json:"after"`  // as lvsform set it
-	Role   string       `json:"role"`
-	Reason string       `json:"reason"`
+	Role   string       `json:"role"`   // of the host; "" where it is for all
+	Reason string       `json:"reason"` // why it was set
 	// For names the services the item is for, or, as service/host, the
 	// destinations; empty: the host itself.
 	For []string `json:"for,omitempty"`

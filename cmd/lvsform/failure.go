@@ -40,13 +40,13 @@ type Failures struct {
 type Failure struct {
 	Kind    fault.Kind `json:"kind"`
 	Message string     `json:"message"`
-	Host    string     `json:"host,omitempty"`
+	Host    string     `json:"host,omitempty"` // on which it failed
 	Step    string     `json:"step,omitempty"` // the wave in which it failed
-	File    string     `json:"file,omitempty"`
+	File    string     `json:"file,omitempty"` // as it was named on the command line
 	Line    int        `json:"line,omitempty"`
-	Column  int        `json:"column,omitempty"`
-	Path    string     `json:"path,omitempty"` // in the inventory: services[0].port
-	Fix     string     `json:"fix,omitempty"`
+	Column  int        `json:"column,omitempty"` // from 1
+	Path    string     `json:"path,omitempty"`   // in the inventory: services[0].port
+	Fix     string     `json:"fix,omitempty"`    // what to do
 }
 
 // failuresOf takes an error apart.
