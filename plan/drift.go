@@ -18,7 +18,7 @@ import (
 type Drift struct {
 	FormatVersion string       `json:"format_version"`
 	Topology      string       `json:"topology"`
-	Hosts         []DriftHost  `json:"hosts"` // as in Plan
+	Hosts         []DriftHost  `json:"hosts"` // those of the inventory, then those that have left it
 	Summary       DriftSummary `json:"summary"`
 }
 
@@ -26,7 +26,7 @@ type Drift struct {
 type DriftHost struct {
 	Name       string         `json:"name"`
 	Address    string         `json:"address"`
-	Left       bool           `json:"left,omitempty"`
+	Left       bool           `json:"left,omitempty"` // no longer in the inventory
 	Errors     []*fault.Error `json:"errors,omitempty"`
 	Held       int            `json:"held"` // how many items were applied here
 	Deviations []Deviation    `json:"deviations"`
@@ -39,13 +39,13 @@ type Deviation struct {
 	Op      state.Op     `json:"op"`
 	Kind    state.Kind   `json:"kind"`
 	Key     string       `json:"key"`
-	Applied state.Tagged `json:"applied"`
-	Live    state.Tagged `json:"live"`
+	Applied state.Tagged `json:"applied"`          // null: it was not
+	Live    state.Tagged `json:"live"`             // null: it is not there
 	Reason  string       `json:"reason,omitempty"` // why it was applied
-	For     []string     `json:"for,omitempty"`
+	For     []string     `json:"for,omitempty"`    // as in an action
 }
 
-// DriftSummary counts.
+// DriftSummary is how many hosts and items are not as they were applied.
 type DriftSummary struct {
 	HostsAsApplied int `json:"hosts_as_applied"`
 	HostsDrifted   int `json:"hosts_drifted"`

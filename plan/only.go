@@ -10,7 +10,8 @@ import (
 	"github.com/lvsform/lvsform/state"
 )
 
-// Only is the part of a topology that a plan is for. Empty lists choose all.
+// Only is the part of a topology that a plan is for. A list that is not there
+// chooses all.
 type Only struct {
 	Hosts    []string `json:"hosts,omitempty"`
 	Services []string `json:"services,omitempty"`

@@ -23,7 +23,7 @@ type Plan struct {
 	FormatVersion string   `json:"format_version"`
 	Topology      string   `json:"topology"`
 	Destroy       bool     `json:"destroy,omitempty"` // puts the hosts back as found
-	Only          *Only    `json:"only,omitempty"`    // nil: the whole topology
+	Only          *Only    `json:"only,omitempty"`    // empty: the whole topology
 	Notes         []string `json:"notes,omitempty"`   // what to know of the inventory: limits, surprises
 	// Hosts are those of the inventory in its order, then those that have left
 	// it and still hold something, by name.
@@ -54,25 +54,23 @@ type Host struct {
 	// the end: neighbours may have learned of them from a real server that did
 	// not keep quiet.
 	Announce []state.Address `json:"announce,omitempty"`
-	// Adopt and Forget are the journal's part: what was found in place or is
-	// for other services now, and what is no longer held. Remember says that
-	// the journal's list of members is out of date.
-	Adopt    []wire.Entry `json:"adopt,omitempty"`
-	Forget   []state.ID   `json:"forget,omitempty"`
-	Remember bool         `json:"remember,omitempty"`
+	// Adopt, Forget and Remember are the journal's part.
+	Adopt    []wire.Entry `json:"adopt,omitempty"`    // was found in place, or is for other services now
+	Forget   []state.ID   `json:"forget,omitempty"`   // is no longer held
+	Remember bool         `json:"remember,omitempty"` // the journal's list of members is out of date
 }
 
 // Action is one change on one host.
 type Action struct {
 	Op       state.Op       `json:"op"`
 	Kind     state.Kind     `json:"kind"`
-	Key      string         `json:"key"`
-	Before   state.Tagged   `json:"before"`
-	After    state.Tagged   `json:"after"`
-	Reason   string         `json:"reason"`
-	Role     inventory.Role `json:"role,omitempty"`
-	For      []string       `json:"for,omitempty"` // services, and real servers of services as service/host
-	Wave     Wave           `json:"wave"`
+	Key      string         `json:"key"`                // tells the host's items of that kind apart
+	Before   state.Tagged   `json:"before"`             // null: it is not there
+	After    state.Tagged   `json:"after"`              // null: it is removed
+	Reason   string         `json:"reason"`             // why, for people
+	Role     inventory.Role `json:"role,omitempty"`     // of the host, for which it is done; empty: for all
+	For      []string       `json:"for,omitempty"`      // services, and real servers of services as service/host
+	Wave     Wave           `json:"wave"`               // all hosts finish a wave before any begins the next
 	Restore  bool           `json:"restore,omitempty"`  // puts back what was found
 	Disrupts bool           `json:"disrupts,omitempty"` // ends or hinders traffic that flows now
 }
@@ -82,7 +80,7 @@ func (a Action) Change() state.Change {
 	return state.Change{Before: a.Before.Item, After: a.After.Item}
 }
 
-// Summary counts.
+// Summary is how many hosts and items a plan changes.
 type Summary struct {
 	HostsToChange  int `json:"hosts_to_change"`
 	HostsUnchanged int `json:"hosts_unchanged"`
@@ -90,7 +88,7 @@ type Summary struct {
 	Add            int `json:"add"`
 	Change         int `json:"change"`
 	Remove         int `json:"remove"`
-	Held           int `json:"held,omitempty"`
+	Held           int `json:"held,omitempty"` // actions held back
 }
 
 // Observation is what is known of a host: its state, or why there is none.
