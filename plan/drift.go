@@ -183,7 +183,7 @@ func (v Deviation) text() string {
 	value := func(t state.Tagged) string { return cmp.Or(t.Value(), "there") }
 	switch v.Op {
 	case state.Remove:
-		return fmt.Sprintf("was applied as %s, and is gone", value(v.Applied))
+		return "was applied, and is gone"
 	case state.Add:
 		return fmt.Sprintf("%s: %s", value(v.Live), v.Reason)
 	default:

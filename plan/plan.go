@@ -266,5 +266,9 @@ func (p *Plan) Failure() *fault.Error {
 	return nil
 }
 
-// Empty reports whether nothing has to change.
+// Empty reports whether the plan changes nothing.
 func (p *Plan) Empty() bool { return p.Summary.HostsToChange == 0 }
+
+// Pending reports whether something has to change, now or after what it waits
+// for.
+func (p *Plan) Pending() bool { return !p.Empty() || p.Summary.Held != 0 }

@@ -116,8 +116,11 @@ func (s Summary) String() string {
 	if s.Held != 0 {
 		held = fmt.Sprintf(", %d held back", s.Held)
 	}
-	if s.HostsToChange == 0 && s.HostsFailed == 0 {
-		return fmt.Sprintf("No changes: %s as wanted%s.", hosts(s.HostsUnchanged, "is", "are"), held)
+	switch {
+	case s.HostsToChange == 0 && s.HostsFailed == 0 && s.Held != 0:
+		return fmt.Sprintf("No changes yet%s: choose what they need as well.", held)
+	case s.HostsToChange == 0 && s.HostsFailed == 0:
+		return fmt.Sprintf("No changes: %s as wanted.", hosts(s.HostsUnchanged, "is", "are"))
 	}
 	out := fmt.Sprintf("%s to change, %d unchanged", hosts(s.HostsToChange, "", ""), s.HostsUnchanged)
 	if s.HostsFailed != 0 {

@@ -40,6 +40,14 @@ type answer struct {
 	Body  json.RawMessage `json:"body,omitempty"`
 }
 
+// lostError is a conversation that is at its end.
+type lostError struct{ error }
+
+func (e *lostError) Unwrap() error { return e.error }
+
+// FaultKind implements fault.Kinded.
+func (e *lostError) FaultKind() fault.Kind { return fault.Connection }
+
 // Client speaks to an agent over a byte stream. Calls are made one at a time;
 // it is safe for concurrent use.
 type Client struct {
@@ -79,7 +87,7 @@ func (c *Client) Call(ctx context.Context, method Method, req, resp any) error {
 		if errors.Is(err, io.EOF) {
 			err = errors.New("the agent ended without an answer")
 		}
-		c.broken = fmt.Errorf("%s: %w", method, err)
+		c.broken = &lostError{fmt.Errorf("%s: %w", method, err)}
 		return c.broken
 	}
 	if a.Error != nil {

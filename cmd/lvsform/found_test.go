@@ -25,7 +25,8 @@ test ! -e /proc/net/ip_vs || ipvsadm -Sn
 test ! -e /proc/net/ip_tables_names || iptables-legacy-save
 test ! -e /proc/net/ip6_tables_names || ip6tables-legacy-save
 test ! -e /proc/net/arp_tables_names || arptables-legacy-save
-find /var/lib/lvsform -mindepth 1 2>/dev/null
+test "$(hostname)" = workstation || find /etc /var/lib -maxdepth 1 -printf 'file %p %M\n'
+test "$(hostname)" = workstation || find /root /tmp /run /var/lib/lvsform '(' -type d -printf 'file %p %M\n' ')' -o -printf 'file %p %M %s\n' 2>/dev/null
 true`
 
 // stable is a line of a dump without what changes by itself, empty if nothing
@@ -36,6 +37,7 @@ true`
 func stable(line string) string {
 	for _, prefix := range []string{
 		"#", ":", "*", "COMMIT",
+		"file /run/xtables.lock", // of any run of iptables
 		"net/netfilter/nf_conntrack_count:", "net/ipv4/tcp_fastopen_key:", "net/core/netdev_rss_key:",
 	} {
 		if strings.HasPrefix(line, prefix) {

@@ -92,7 +92,7 @@ nothing, if a host has changed since.`,
 					return err
 				}
 			}
-			if detailed && !p.Empty() {
+			if detailed && p.Pending() {
 				return &exitStatus{status: exitPending}
 			}
 			return nil
