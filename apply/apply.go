@@ -44,10 +44,12 @@ type Options struct {
 	Progress func(string)
 }
 
-func (o Options) say(format string, args ...any) {
-	if o.Progress != nil {
-		o.Progress(fmt.Sprintf(format, args...))
+// progress never is nil.
+func (o Options) progress() func(string) {
+	if o.Progress == nil {
+		return func(string) {}
 	}
+	return o.Progress
 }
 
 func (o Options) limit() time.Duration {
@@ -97,14 +99,14 @@ func ObserveLeft(ctx context.Context, inv *inventory.Inventory, members []wire.M
 
 func observe(ctx context.Context, names []string, hosts Hosts, opts Options, request func(string) wire.ObserveRequest) map[string]plan.Observation {
 	results := make([]plan.Observation, len(names))
-	waiting := newWaiting(opts, "observing", names)
+	waiting := NewWaiting(opts.progress(), "observing", names)
 	g := opts.group()
 	for i, name := range names {
 		g.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, opts.limit())
 			defer cancel()
 			results[i].Err = hosts[name].Call(ctx, wire.MethodObserve, request(name), &results[i].Observed)
-			waiting.done(name)
+			waiting.Done(name)
 			return nil
 		})
 	}
@@ -159,7 +161,6 @@ func Run(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
 	}
 	done := 0
 	for _, wave := range waves(p) {
-		opts.say("%s", wave)
 		faults, n := runWave(ctx, p, wave, hosts, opts)
 		done += n
 		if len(faults) != 0 {
@@ -196,11 +197,19 @@ func waves(p *plan.Plan) []plan.Wave {
 // runWave carries out one wave on all its hosts at once. It returns the hosts
 // that failed and how many steps were carried out.
 func runWave(ctx context.Context, p *plan.Plan, wave plan.Wave, hosts Hosts, opts Options) ([]Fault, int) {
+	var names []string
+	for _, h := range p.Hosts {
+		if len(stepsOf(h, wave)) != 0 {
+			names = append(names, h.Name)
+		}
+	}
+	waiting := NewWaiting(opts.progress(), wave.String(), names)
 	return each(p, opts, func(h plan.Host) (int, error) {
 		steps := stepsOf(h, wave)
 		if len(steps) == 0 {
 			return 0, nil
 		}
+		defer waiting.Done(h.Name)
 		if wave == plan.RemoveDestinations && opts.Drain != 0 {
 			if err := drain(ctx, h.Name, steps, hosts[h.Name], opts); err != nil {
 				return 0, err
@@ -286,7 +295,7 @@ func drain(ctx context.Context, name string, steps []wire.Step, host wire.Caller
 		return err
 	}
 	if res.Active != 0 {
-		opts.say("%s: %d connections were still open after %s", name, res.Active, opts.Drain)
+		opts.progress()(fmt.Sprintf("%s: %d connections were still open after %s", name, res.Active, opts.Drain))
 	}
 	return nil
 }

@@ -35,6 +35,7 @@ func Dial(ctx context.Context, targets []Target, o *Options) *Fleet {
 		t := targets[i]
 		h, err := r.connect(ctx, t)
 		f.members[i] = member{t.Name, h, err}
+		r.opts.Progress(t.Name, "")
 	})
 	return f
 }

@@ -57,8 +57,9 @@ type Options struct {
 	Passphrase func(prompt string) ([]byte, error)
 	// Jumps finds the host of the inventory that a jump names. nil: none.
 	Jumps func(name string) (Target, bool)
-	// Progress is told when a host enters a step; calls come from several
-	// goroutines at once. nil: nobody is told.
+	// Progress is told when a host enters a step, and with an empty step that it
+	// is through, connected or not; calls come from several goroutines at once.
+	// nil: nobody is told.
 	Progress func(host, step string)
 
 	keepAlive time.Duration // how often a silent host is asked for a sign of life; tests shorten it

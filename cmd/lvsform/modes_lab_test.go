@@ -137,8 +137,9 @@ func TestChangingModes(t *testing.T) {
 const drawn = 24
 
 // Drawn inventories of all modes, families, protocols and schedulers go through
-// the circle on one set of hosts: apply with its verification, an empty second
-// plan, destroy, as found.
+// the circle on one set of hosts: a saved plan, applied with its verification,
+// that fits no second time; an empty second plan; no drift; a saved plan back,
+// as found.
 func TestDrawnInventories(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots a lab; -short was given")
@@ -160,9 +161,13 @@ func TestDrawnInventories(t *testing.T) {
 					t.Logf("the inventory:\n%s", strings.TrimPrefix(text, modestest.Hosts))
 				}
 			}()
-			l.run(t, 0, "lvsform", "apply", "--yes")
+			l.run(t, 2, "lvsform", "plan", "--detailed-exitcode", "--out", "there")
+			l.run(t, 0, "lvsform", "apply", "there")
+			l.run(t, 1, "lvsform", "apply", "there")
 			l.run(t, 0, "lvsform", "plan", "--detailed-exitcode")
-			l.run(t, 0, "lvsform", "destroy", "--yes", "--drain", "0s")
+			l.run(t, 0, "lvsform", "drift", "--detailed-exitcode")
+			l.run(t, 2, "lvsform", "plan", "--detailed-exitcode", "--destroy", "--out", "back")
+			l.run(t, 0, "lvsform", "apply", "--drain", "0s", "back")
 			l.mustBe(t, "after destroy", found)
 		})
 		if t.Failed() {

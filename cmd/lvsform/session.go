@@ -45,7 +45,6 @@ func (f *sshFlags) connect(ctx context.Context, cmd *cobra.Command, inv *invento
 		AcceptNew:  f.acceptNew,
 		Parallel:   f.parallel,
 		Passphrase: askPassphrase,
-		Progress:   func(host, step string) { s.progress.show("%s: %s", host, step) },
 	}
 	s.reach(ctx, plan.Members(inv))
 	return s
@@ -62,8 +61,17 @@ func (s *session) reach(ctx context.Context, members []wire.Member) {
 		return target(known[i]), true
 	}
 	targets := make([]remote.Target, len(members))
+	names := make([]string, len(members))
 	for i, m := range members {
-		targets[i] = target(m)
+		targets[i], names[i] = target(m), m.Name
+	}
+	waiting := apply.NewWaiting(s.applyOptions(0).Progress, "connecting", names)
+	s.options.Progress = func(host, step string) {
+		if step == "" {
+			waiting.Done(host)
+		} else {
+			waiting.At(host, step)
+		}
 	}
 	fleet := remote.Dial(ctx, targets, s.options)
 	s.fleets = append(s.fleets, fleet)
