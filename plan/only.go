@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -36,12 +37,16 @@ func (p *Plan) Keep(inv *inventory.Inventory, only Only) error {
 		return err
 	}
 	p.Only = &only
-	out := leftOut{failed: map[string]string{}}
+	out := leftOut{failed: map[string]string{}, directors: map[string]bool{}}
+	for _, h := range inv.Hosts {
+		out.directors[h.Name] = h.Has(inventory.RoleDirector)
+	}
 	chosen := func(h Host) bool { return len(only.Hosts) == 0 || slices.Contains(only.Hosts, h.Name) }
 	for i := range p.Hosts {
 		h := &p.Hosts[i]
 		if !chosen(*h) && len(h.Errors) != 0 {
 			out.failed[h.Name] = h.Errors[0].Message
+			out.directors[h.Name] = out.directors[h.Name] || h.Left // may have been one
 		}
 		var kept []Action
 		for _, a := range h.Actions {
@@ -125,8 +130,9 @@ func (o Only) concerns(serves []string, restore bool) bool {
 
 // leftOut is what a plan for a part does not do.
 type leftOut struct {
-	actions []hostAction
-	failed  map[string]string // hosts that nothing is known of, and why
+	actions   []hostAction
+	failed    map[string]string // hosts that nothing is known of, and why
+	directors map[string]bool
 }
 
 type hostAction struct {
@@ -170,15 +176,28 @@ func (o *leftOut) needed(host string, a Action) []string {
 			out = append(out, fmt.Sprintf("%s: %s", b.host, b.Change()))
 		}
 	}
-	if a.Op == state.Add {
-		for _, f := range a.For {
-			_, server, _ := strings.Cut(f, "/")
-			if why, failed := o.failed[server]; failed {
-				out = append(out, fmt.Sprintf("%s: %s", server, why))
-			}
+	for _, h := range slices.Sorted(maps.Keys(o.failed)) {
+		if sends(a) && a.isFor(h) || a.Restore && len(a.For) != 0 && a.Role != inventory.RoleDirector && o.directors[h] {
+			out = append(out, fmt.Sprintf("%s: %s", h, o.failed[h]))
 		}
 	}
 	return out
+}
+
+// sends reports whether an action may send a real server traffic that it was
+// not sent before, or in another way.
+func sends(a Action) bool {
+	before, was := a.Before.Item.(state.Destination)
+	after, is := a.After.Item.(state.Destination)
+	return a.Op == state.Add || was && is && (before.Weight == 0 || before.Forward != after.Forward || before.Tunnel != after.Tunnel)
+}
+
+// isFor reports whether an action is for that real server of some service.
+func (a Action) isFor(server string) bool {
+	return slices.ContainsFunc(a.For, func(f string) bool {
+		_, of, _ := strings.Cut(f, "/")
+		return of == server
+	})
 }
 
 // serves reports whether one of the first names the whole of one of the second
