@@ -75,6 +75,11 @@ nothing, if a host has changed since.`,
 			if err != nil {
 				return err
 			}
+			if out != "" && !p.Failed() { // first: what fails is all there is to print
+				if err := savePlan(out, s, p, observed); err != nil {
+					return err
+				}
+			}
 			switch {
 			case asJSON:
 				err = printJSON(cmd.OutOrStdout(), p)
@@ -86,11 +91,6 @@ nothing, if a host has changed since.`,
 			}
 			if p.Failed() {
 				return hostsFailed(p)
-			}
-			if out != "" {
-				if err := savePlan(out, s, p, observed); err != nil {
-					return err
-				}
 			}
 			if detailed && p.Pending() {
 				return &exitStatus{status: exitPending}
