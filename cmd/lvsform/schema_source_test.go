@@ -85,7 +85,11 @@ func (p *sourcePackage) declared(d *ast.GenDecl) {
 			if fields, ok := spec.Type.(*ast.StructType); ok {
 				for _, f := range fields.Fields.List {
 					for _, name := range f.Names {
-						p.comments[spec.Name.Name+"."+name.Name] = said(f.Doc, f.Comment)
+						about := f.Comment
+						if about == nil { // what stands above may be about several
+							about = f.Doc
+						}
+						p.comments[spec.Name.Name+"."+name.Name] = said(about)
 					}
 				}
 			}

@@ -37,6 +37,8 @@ type jsonType struct {
 	Required    []string    `json:"required,omitempty"`
 	Additional  *bool       `json:"additionalProperties,omitempty"`
 	Defs        properties  `json:"$defs,omitempty"`
+
+	said string // the description without what its words mean
 }
 
 // properties are schemas by name, in an order of their own.
@@ -237,14 +239,15 @@ func (m *schemaMaker) fields(s *jsonType, of reflect.Type) {
 		case f.Anonymous && tag == "":
 			m.fields(s, f.Type)
 			continue
-		case !f.IsExported():
+		case !f.IsExported(), tag == "-":
 			continue
 		case tag == "":
 			m.t.Fatalf("%s.%s has no name in JSON", of, f.Name)
 		}
 		name, options, _ := strings.Cut(tag, ",")
 		is := m.of(f.Type)
-		is.Description = joined(m.aboutField(of, f.Name, name), is.Description)
+		is.said = m.aboutField(of, f.Name)
+		is.Description = joined(is.said, is.Description)
 		s.Properties = append(s.Properties, property{name, is})
 		if options == "" {
 			s.Required = append(s.Required, name)
@@ -263,12 +266,18 @@ func (m *schemaMaker) about(of reflect.Type) string {
 	return text
 }
 
-// aboutField is what a field's comment says, with its name in JSON. What is
-// nil or zero in Go is not there in JSON.
-func (m *schemaMaker) aboutField(of reflect.Type, field, name string) string {
+// aboutField is what a field's comment says, with the names that the fields
+// have in JSON. What is nil or zero in Go is not there in JSON.
+func (m *schemaMaker) aboutField(of reflect.Type, field string) string {
 	text := m.source.comment(of, field)
-	if rest, ok := strings.CutPrefix(text, field+" "); ok {
-		text = name + " " + rest
+	for _, be := range []string{" is ", " are "} {
+		text = strings.TrimPrefix(text, field+be)
+	}
+	for f := range fieldsOf(of) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if word := f.Name == "IPv6"; name != "" && !word {
+			text = regexp.MustCompile(`\b`+f.Name+`\b`).ReplaceAllString(text, name)
+		}
 	}
 	return regexp.MustCompile(`\b(nil|zero|[Ee]mpty): `).ReplaceAllString(text, "not there: ")
 }
