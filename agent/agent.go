@@ -117,7 +117,7 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 	if err != nil {
 		return res, err
 	}
-	if known := journal.know(req.Members); journal.hold(steps) || known && len(journal.entries) != 0 {
+	if known := journal.know(req.Members); journal.hold(steps, req.Part) || known && len(journal.entries) != 0 {
 		if err := writeJournal(a.Dir, journal); err != nil {
 			return res, err
 		}
@@ -197,7 +197,7 @@ func (a *Agent) settle(_ context.Context, req wire.SettleRequest) (wire.Nothing,
 		if e.After.Item == nil {
 			return wire.Nothing{}, fault.New(fault.Bug, "asked to adopt nothing")
 		}
-		changed = journal.adopt(e) || changed
+		changed = journal.adopt(e, req.Part) || changed
 	}
 	if err := a.handOver(journal, req.Forget); err != nil {
 		return wire.Nothing{}, err

@@ -38,8 +38,9 @@ func (j *journal) know(members []wire.Member) (changed bool) {
 }
 
 // hold notes what steps are about to set. What was there when an item was
-// first touched stays, however often the item changes after.
-func (j *journal) hold(steps []wire.Step) (changed bool) {
+// first touched stays, however often the item changes after. Part: see
+// wire.ApplyRequest.
+func (j *journal) hold(steps []wire.Step, part bool) (changed bool) {
 	for _, s := range steps {
 		// A loaded module is never unloaded: there is nothing to put back.
 		if s.Restore || s.Change.ID().Kind == state.KindModule {
@@ -48,6 +49,7 @@ func (j *journal) hold(steps []wire.Step) (changed bool) {
 		e := wire.Entry{Before: state.Tagged{Item: s.Change.Before}, After: state.Tagged{Item: s.Change.After}, Role: s.Role, Reason: s.Reason, For: s.For}
 		if old, ok := j.entries[e.ID()]; ok {
 			e.Before = old.Before
+			e.For = serves(old.For, e.For, part)
 		}
 		j.entries[e.ID()] = e
 		changed = true
@@ -67,8 +69,9 @@ func (j *journal) release(done []wire.Step) (changed bool) {
 
 // adopt notes an item that was found exactly as wanted: putting it back means
 // leaving it. One that is held already may be for other services now.
-func (j *journal) adopt(e wire.Entry) (changed bool) {
+func (j *journal) adopt(e wire.Entry, part bool) (changed bool) {
 	if old, ok := j.entries[e.ID()]; ok {
+		e.For = serves(old.For, e.For, part)
 		if old.After == e.After && slices.Equal(old.For, e.For) {
 			return false
 		}
@@ -76,6 +79,17 @@ func (j *journal) adopt(e wire.Entry) (changed bool) {
 	}
 	j.entries[e.ID()] = e
 	return true
+}
+
+// serves is what an item is for from now on: after a plan for a part it may still
+// be in use for what it was for before, which was not looked at.
+func serves(before, now []string, part bool) []string {
+	if !part {
+		return now
+	}
+	both := slices.Concat(before, now)
+	slices.Sort(both)
+	return slices.Compact(both)
 }
 
 func (j *journal) forget(id state.ID) (changed bool) {

@@ -218,7 +218,7 @@ func runWave(ctx context.Context, p *plan.Plan, wave plan.Wave, hosts Hosts, opt
 		ctx, cancel := context.WithTimeout(ctx, opts.limit())
 		defer cancel()
 		var res wire.ApplyResult
-		err := hosts[h.Name].Call(ctx, wire.MethodApply, wire.ApplyRequest{Topology: p.Topology, Members: p.Members, Steps: steps}, &res)
+		err := hosts[h.Name].Call(ctx, wire.MethodApply, wire.ApplyRequest{Topology: p.Topology, Members: p.Members, Steps: steps, Part: p.Only != nil}, &res)
 		switch {
 		case err != nil:
 			return 0, err
@@ -312,7 +312,7 @@ func settle(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error 
 			ctx, cancel := context.WithTimeout(ctx, opts.limit())
 			defer cancel()
 			return hosts[h.Name].Call(ctx, wire.MethodSettle, wire.SettleRequest{
-				Topology: p.Topology, Members: p.Remaining(), Adopt: h.Adopt, Forget: h.Forget,
+				Topology: p.Topology, Members: p.Remaining(), Adopt: h.Adopt, Forget: h.Forget, Part: p.Only != nil,
 				Keep: len(p.LeftOut) != 0, Leave: p.Destroy || h.Left,
 			}, nil)
 		})

@@ -43,6 +43,9 @@ type ApplyRequest struct {
 	Topology string   `json:"topology"`
 	Members  []Member `json:"members"` // as in Journal
 	Steps    []Step   `json:"steps"`
+	// Part says that the plan is for a part of the topology: what an item is
+	// for beside that stays in the journal.
+	Part bool `json:"part,omitempty"`
 }
 
 // ApplyResult tells how far the agent came. The journal holds every step that
@@ -77,6 +80,7 @@ type SettleRequest struct {
 	Members  []Member   `json:"members"` // as in Journal
 	Adopt    []Entry    `json:"adopt,omitempty"`
 	Forget   []state.ID `json:"forget,omitempty"`
+	Part     bool       `json:"part,omitempty"` // as in ApplyRequest
 	// Keep leaves a journal in place that holds nothing: hosts that only the
 	// journals know of still hold something.
 	Keep bool `json:"keep,omitempty"`
