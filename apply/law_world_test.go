@@ -106,6 +106,15 @@ func (w *world) unhook() {
 	}
 }
 
+// said is a change in words. Settings come with modules and devices that the
+// same plan brings: then they are there before they are set.
+func said(c state.Change) string {
+	if _, setting := c.After.(state.Sysctl); setting {
+		return "= " + state.Text(c.After)
+	}
+	return c.String()
+}
+
 // record lists the changes made on each host from now on, in their order.
 func (w *world) record() map[string]*[]string {
 	out := map[string]*[]string{}
@@ -113,7 +122,7 @@ func (w *world) record() map[string]*[]string {
 		list := new([]string)
 		out[name] = list
 		k.BeforeDo = func(c state.Change) error { // a host makes one change at a time
-			*list = append(*list, c.String())
+			*list = append(*list, said(c))
 			return nil
 		}
 	}
