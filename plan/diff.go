@@ -36,8 +36,10 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 			// as lvsform left it
 		case is == w.Item:
 			h.adopt(w, is)
-		case met && ours && entry.After.Item == w.Item && !slices.Equal(entry.For, w.For):
-			h.adopt(w, entry.After.Item)
+		case met && ours && is == nil:
+			h.Forget = append(h.Forget, id) // somebody took it away and put another in its place
+		case met && ours && (entry.After.Item != is || !slices.Equal(entry.For, w.For)):
+			h.adopt(w, is) // somebody set it to what serves as well
 		case met:
 		default:
 			if _, service := w.Item.(state.Service); service && is != nil && !ours {
