@@ -205,7 +205,7 @@ func (a *Agent) settle(_ context.Context, req wire.SettleRequest) (wire.Nothing,
 	for _, id := range req.Forget {
 		changed = journal.forget(id) || changed
 	}
-	if len(journal.entries) == 0 && !(found && req.Keep) {
+	if len(journal.entries) == 0 && (!found || !req.Keep) {
 		journal.members, changed = nil, true
 	}
 	if changed {
