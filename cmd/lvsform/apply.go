@@ -20,14 +20,16 @@ import (
 type changeFlags struct {
 	sshFlags
 	planFlags
-	yes   bool
-	drain time.Duration
+	yes    bool
+	asJSON bool
+	drain  time.Duration
 }
 
 func (f *changeFlags) add(cmd *cobra.Command) {
 	f.sshFlags.add(cmd)
 	f.planFlags.add(cmd)
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print what was done as JSON, when it is done; needs --yes, or a saved plan")
 	cmd.Flags().DurationVar(&f.drain, "drain", 10*time.Second, "how long a destination that is removed may keep its connections; 0 does not wait")
 }
 
@@ -72,13 +74,7 @@ made, nothing is changed and the difference is shown.`,
 			if err != nil {
 				return err
 			}
-			if err := flags.carryOut(cmd, s, p, saved != nil); err != nil {
-				return err
-			}
-			if noVerify || p.Destroy {
-				return nil
-			}
-			return verifyApplied(cmd, s, p)
+			return flags.carryOut(cmd, s, p, saved != nil, !noVerify && !p.Destroy)
 		},
 	}
 	flags.add(cmd)
@@ -96,17 +92,61 @@ func confirmSaved(cmd *cobra.Command, s *session, saved *plan.Saved) error {
 	return saved.Unchanged(s.inv, observed)
 }
 
-// carryOut shows a plan, asks unless it was reviewed, and carries it out.
-func (f *changeFlags) carryOut(cmd *cobra.Command, s *session, p *plan.Plan, reviewed bool) error {
-	out := cmd.OutOrStdout()
-	if err := p.WriteText(out, textOptions(cmd, false)); err != nil {
+// Outcome is the JSON document of a command that changes hosts.
+type Outcome struct {
+	FormatVersion string     `json:"format_version"`
+	Plan          *plan.Plan `json:"plan"` // what was to be done
+	// Done is how many of the plan's actions were carried out: all of them,
+	// unless there are errors.
+	Done int `json:"done"`
+	// Verdict is what test traffic proved; absent when none was sent.
+	Verdict *verify.Report `json:"verdict,omitempty"`
+	// Errors are what ended the run. Hosts that cannot be planned for have
+	// theirs in the plan.
+	Errors []Failure `json:"errors,omitempty"`
+}
+
+// carryOut shows a plan, asks unless it was reviewed, carries it out, and sends
+// test traffic if it is to.
+func (f *changeFlags) carryOut(cmd *cobra.Command, s *session, p *plan.Plan, reviewed, verifies bool) error {
+	out := &Outcome{FormatVersion: plan.FormatVersion, Plan: p}
+	err := f.change(cmd, s, p, reviewed, out)
+	if err == nil && verifies {
+		out.Verdict, err = verifyApplied(cmd, s, p)
+	}
+	if !f.asJSON {
+		if err == nil && out.Verdict != nil {
+			err = printReport(cmd, out.Verdict, false)
+		}
 		return err
+	}
+	if err == nil && out.Verdict != nil && !out.Verdict.Passed {
+		err = notVerified()
+	}
+	var status *exitStatus
+	if err != nil && !errors.As(err, &status) {
+		out.Errors = failuresOf(err)
+		status = &exitStatus{status: exitError, err: err}
+	}
+	if printed := printJSON(cmd.OutOrStdout(), out); printed != nil || err == nil {
+		return printed
+	}
+	status.told = true
+	return status
+}
+
+// change carries a plan out, and notes in out how far it came.
+func (f *changeFlags) change(cmd *cobra.Command, s *session, p *plan.Plan, reviewed bool, out *Outcome) error {
+	if !f.asJSON {
+		if err := p.WriteText(cmd.OutOrStdout(), textOptions(cmd, false)); err != nil {
+			return err
+		}
 	}
 	if p.Failed() {
 		return hostsFailed(p)
 	}
 	if !p.Empty() && !f.yes && !reviewed {
-		if err := confirm(cmd, "Carry out this plan?"); err != nil {
+		if err := f.confirm(cmd); err != nil {
 			return err
 		}
 	}
@@ -114,23 +154,33 @@ func (f *changeFlags) carryOut(cmd *cobra.Command, s *session, p *plan.Plan, rev
 	s.progress.end()
 	if stopped := (*apply.Error)(nil); errors.As(err, &stopped) {
 		stopped.Saved = reviewed
+		out.Done = stopped.Done
+	} else {
+		out.Done = p.Summary.Steps()
 	}
-	if err != nil || p.Empty() {
+	if err != nil || p.Empty() || f.asJSON {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "Done: %s on %s.\n", count(p.Summary.Steps(), "step"), count(p.Summary.HostsToChange, "host"))
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "Done: %s on %s.\n", count(p.Summary.Steps(), "step"), count(p.Summary.HostsToChange, "host"))
 	return err
+}
+
+func (f *changeFlags) confirm(cmd *cobra.Command) error {
+	if f.asJSON {
+		return fault.New(fault.Input, "--json does not show the plan to be confirmed; say --yes, or apply a saved plan")
+	}
+	return confirm(cmd, "Carry out this plan?")
 }
 
 // verifyApplied verifies after an apply. Where there is nothing that test
 // traffic could prove, the apply alone is the result. Of a part, only the chosen
 // services are: a choice of hosts does not say what works by now.
-func verifyApplied(cmd *cobra.Command, s *session, p *plan.Plan) error {
+func verifyApplied(cmd *cobra.Command, s *session, p *plan.Plan) (*verify.Report, error) {
 	inv := *s.inv
 	if p.Only != nil {
 		if len(p.Only.Hosts) != 0 || p.Summary.Held != 0 {
 			fmt.Fprintln(cmd.ErrOrStderr(), "not verified: only a part was applied; lvsform verify tests what there is")
-			return nil
+			return nil, nil
 		}
 		inv.Tunnels = nil
 		inv.Services = slices.DeleteFunc(slices.Clone(inv.Services), func(s *inventory.Service) bool { return !slices.Contains(p.Only.Services, s.Name) })
@@ -138,17 +188,14 @@ func verifyApplied(cmd *cobra.Command, s *session, p *plan.Plan) error {
 	isClient := func(h *inventory.Host) bool { return h.Has(inventory.RoleClient) }
 	switch {
 	case len(inv.Services)+len(inv.Tunnels) == 0:
-		return nil
+		return nil, nil
 	case len(inv.Services) != 0 && !slices.ContainsFunc(inv.Hosts, isClient):
 		fmt.Fprintln(cmd.ErrOrStderr(), "not verified: the inventory has no client host to send test traffic from")
-		return nil
+		return nil, nil
 	}
 	report, err := verify.Run(cmd.Context(), &inv, s.Callers(), verify.Options{
 		Progress: func(line string) { s.progress.show("%s", line) },
 	})
 	s.progress.end()
-	if err != nil {
-		return err
-	}
-	return printReport(cmd, report, false)
+	return report, err
 }

@@ -26,7 +26,7 @@ loaded: nothing tells who else has come to use them.`,
 			if err != nil {
 				return err
 			}
-			return flags.carryOut(cmd, s, p, false)
+			return flags.carryOut(cmd, s, p, false, false)
 		},
 	}
 	flags.add(cmd)

@@ -163,9 +163,11 @@ func TestDrawnInventories(t *testing.T) {
 			}()
 			l.run(t, 2, "lvsform", "plan", "--detailed-exitcode", "--out", "there")
 			l.run(t, 0, "lvsform", "apply", "there")
-			l.run(t, 1, "lvsform", "apply", "there")
 			l.run(t, 0, "lvsform", "plan", "--detailed-exitcode")
-			l.run(t, 0, "lvsform", "drift", "--detailed-exitcode")
+			if seed%6 == 0 {
+				l.run(t, 1, "lvsform", "apply", "there")
+				l.run(t, 0, "lvsform", "drift", "--detailed-exitcode")
+			}
 			l.run(t, 2, "lvsform", "plan", "--detailed-exitcode", "--destroy", "--out", "back")
 			l.run(t, 0, "lvsform", "apply", "--drain", "0s", "back")
 			l.mustBe(t, "after destroy", found)

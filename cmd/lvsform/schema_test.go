@@ -33,7 +33,9 @@ func schemas(t *testing.T) map[string]*jsonType {
 	src := newSource(t)
 	out := map[string]*jsonType{}
 	for name, document := range map[string]any{
+		"valid":      Valid{},
 		"plan":       plan.Plan{},
+		"outcome":    Outcome{},
 		"saved-plan": plan.SavedFile{},
 		"drift":      plan.Drift{},
 		"list":       plan.Holdings{},

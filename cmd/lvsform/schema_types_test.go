@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"path"
 	"reflect"
 	"regexp"
 	"slices"
@@ -178,9 +179,14 @@ func (m *schemaMaker) wave() *jsonType {
 	return s
 }
 
-// named defines a struct once, and refers to it.
+// named defines a struct once, and refers to it. Of two packages with a type
+// of one name, the second puts its package's name before it.
 func (m *schemaMaker) named(of reflect.Type) *jsonType {
-	return m.define(kebab(of.Name()), of, "")
+	name := kebab(of.Name())
+	if other, made := m.made[name]; made && other != of {
+		name = path.Base(of.PkgPath()) + "-" + name
+	}
+	return m.define(name, of, "")
 }
 
 func (m *schemaMaker) define(name string, of reflect.Type, kind state.Kind) *jsonType {

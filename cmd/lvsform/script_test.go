@@ -92,10 +92,14 @@ func checkPrinted(ts *testscript.TestScript, command []string, stdout string) {
 		return
 	}
 	document := map[string]string{
-		"plan": "plan", "show": "plan", "drift": "drift", "list": "list", "verify": "verdict", "explain": "explain",
+		"validate": "valid", "plan": "plan", "show": "plan", "apply": "outcome", "destroy": "outcome",
+		"drift": "drift", "list": "list", "verify": "verdict", "explain": "explain",
 	}[command[1]]
-	var failed struct{ Errors []any }
-	if err := json.Unmarshal([]byte(stdout), &failed); err == nil && failed.Errors != nil {
+	var failed struct {
+		Errors []any
+		Plan   any // an outcome has one
+	}
+	if err := json.Unmarshal([]byte(stdout), &failed); err == nil && failed.Errors != nil && failed.Plan == nil {
 		document = "failures"
 	}
 	mustBe(ts, document, stdout)

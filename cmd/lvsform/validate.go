@@ -6,10 +6,22 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lvsform/lvsform/modes"
+	"github.com/lvsform/lvsform/plan"
 )
 
+// Valid is the JSON document of lvsform validate for a file without mistakes.
+type Valid struct {
+	FormatVersion string   `json:"format_version"`
+	File          string   `json:"file"`
+	Topology      string   `json:"topology"`
+	Hosts         int      `json:"hosts"`    // how many there are
+	Services      int      `json:"services"` // how many there are
+	Notes         []string `json:"notes"`    // what to know of the inventory: limits, surprises
+}
+
 func newValidate() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "validate [FILE]",
 		Short: "Check an inventory without contacting a host",
 		Long: `Check the inventory FILE (default ` + defaultFile + `): its syntax, its types, and every rule
@@ -21,15 +33,23 @@ reported, each with its line and column.`,
 			if err != nil {
 				return err
 			}
+			v := Valid{
+				FormatVersion: plan.FormatVersion, File: inv.File, Topology: inv.Name,
+				Hosts: len(inv.Hosts), Services: len(inv.Services), Notes: append([]string{}, modes.Notes(inv)...),
+			}
 			out := cmd.OutOrStdout()
-			fmt.Fprintf(out, "%s: valid: %s, %s\n", inv.File,
-				count(len(inv.Hosts), "host"), count(len(inv.Services), "service"))
-			for _, n := range modes.Notes(inv) {
+			if asJSON {
+				return printJSON(out, v)
+			}
+			fmt.Fprintf(out, "%s: valid: %s, %s\n", v.File, count(v.Hosts, "host"), count(v.Services, "service"))
+			for _, n := range v.Notes {
 				fmt.Fprintf(out, "note: %s\n", n)
 			}
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON, mistakes too")
+	return cmd
 }
 
 // count says how many there are of a thing whose plural ends in s.

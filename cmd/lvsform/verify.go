@@ -69,7 +69,11 @@ func printReport(cmd *cobra.Command, r *verify.Report, asJSON bool) error {
 		err = r.WriteText(cmd.OutOrStdout())
 	}
 	if err == nil && !r.Passed {
-		return &exitStatus{status: exitNotVerified, told: true, err: fault.New(fault.Verification, "test traffic did not pass; the report says why")}
+		return notVerified()
 	}
 	return err
+}
+
+func notVerified() error {
+	return &exitStatus{status: exitNotVerified, told: true, err: fault.New(fault.Verification, "test traffic did not pass; the report says why")}
 }

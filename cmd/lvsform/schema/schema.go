@@ -14,7 +14,7 @@ var files embed.FS
 
 // Names lists the documents.
 func Names() []string {
-	return []string{"plan", "saved-plan", "drift", "list", "verdict", "explain", "failures"}
+	return []string{"valid", "plan", "saved-plan", "drift", "list", "verdict", "explain", "failures", "outcome"}
 }
 
 // Of returns a document's schema; fs.ErrNotExist: there is no such document.
