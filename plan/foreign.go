@@ -33,8 +33,14 @@ func suspicion(signs []state.Foreign) string {
 	return "it seems to belong to " + strings.Join(who, " or ")
 }
 
-// balancers are the programs that make virtual services.
-func balancers() []string { return []string{"keepalived", "ldirectord", "kube-proxy", "kube-router"} }
+// balancers are the programs that make virtual services, and those of clusters
+// in which such a program is.
+func balancers() []string {
+	return []string{
+		"keepalived", "ldirectord", "kube-proxy", "kube-router", "k3s", "microk8s",
+		"surealived", "seesaw", "piranha", "gorb", "heartbeat", "pacemakerd",
+	}
+}
 
 // notManaged lists virtual services, destinations and addresses that are
 // there, belong to no topology of lvsform's, and could be mistaken for its

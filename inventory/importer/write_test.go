@@ -129,8 +129,13 @@ func TestLawOfDumps(t *testing.T) {
 		}
 		hints.Gateways = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:1::1")}
 		r, err := found.Inventory(hints)
-		if strings.Contains(fmt.Sprint(err), "dr and nat need that") && strings.Contains(text, " -m ") {
-			return // fullnat's source NAT, by which it reaches far, is no part of a dump
+		// Fullnat's source NAT, by which it reaches far, is no part of a dump.
+		nat := strings.Contains(text, " -m ")
+		if nat && strings.Contains(fmt.Sprint(err), "dr and nat need that") {
+			return
+		}
+		if err == nil && nat && strings.Contains(fmt.Sprint(r.Problems), "must share a network; they share none") {
+			return
 		}
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
