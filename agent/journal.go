@@ -209,7 +209,14 @@ func writeJournal(dir string, j *journal) error {
 		return err
 	}
 	if len(j.entries)+len(j.members) == 0 {
-		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := os.Remove(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil {
+			err = syncDir(dir)
+		}
+		if err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 		return nil
@@ -227,11 +234,14 @@ func writeJournal(dir string, j *journal) error {
 	return nil
 }
 
+// replaceFile writes beside the file first, not in /tmp: what a death leaves
+// half written is in the folder that leave removes.
 func replaceFile(file string, text []byte) error {
-	if err := renameio.WriteFile(file, text, 0o600); err != nil {
+	dir := filepath.Dir(file)
+	if err := renameio.WriteFile(file, text, 0o600, renameio.WithTempDir(dir)); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(file))
+	return syncDir(dir)
 }
 
 // syncDir makes a rename or removal in the folder outlast a power cut.
