@@ -172,7 +172,9 @@ func (w *world) byHost(t *rapid.T, inv *inventory.Inventory, destroy bool, needs
 		}
 		var names []string
 		for _, h := range last.Hosts {
-			names = append(names, h.Name)
+			if len(h.Actions)+len(h.Adopt)+len(h.Forget) != 0 || h.Remember {
+				names = append(names, h.Name)
+			}
 		}
 		for _, name := range rapid.Permutation(names).Draw(t, "order of hosts") {
 			w.part(t, inv, destroy, func(p *plan.Plan) plan.Only { return plan.Only{Hosts: []string{name}} }, needs, false)

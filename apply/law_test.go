@@ -79,9 +79,9 @@ func (w *world) reach(t *rapid.T) {
 			}
 		}
 	}
-	w.nothingLeft(t, "the second plan", w.inv)
+	second := w.nothingLeft(t, "the second plan", w.inv)
 	before, changes := w.whole(), w.record()
-	w.mustRun(t, "apply again", w.planOf(w.inv))
+	w.mustRun(t, "apply again", second)
 	w.unhook()
 	for host, did := range changes {
 		if len(*did) != 0 {
