@@ -6,20 +6,24 @@ import (
 )
 
 // Pos is a place in a file. Line and Column count from 1; a column counts
-// characters, not bytes.
+// characters, not bytes, and is 0 where it would not help.
 type Pos struct {
 	File         string
 	Line, Column int
 }
 
 func (p Pos) String() string {
-	if p.Line == 0 {
+	switch {
+	case p.Line == 0:
 		return p.File
+	case p.Column == 0:
+		return fmt.Sprintf("%s:%d", p.File, p.Line)
+	default:
+		return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 	}
-	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 }
 
-// Problem is one mistake in an inventory.
+// Problem is one mistake in an inventory, or in what one is imported from.
 type Problem struct {
 	Pos  Pos
 	Path string // YAML path, empty for the document itself: services[0].port

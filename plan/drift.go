@@ -56,12 +56,9 @@ type DriftSummary struct {
 // Deviations compares hosts with their journals.
 func Deviations(inv *inventory.Inventory, observed map[string]Observation) *Drift {
 	d := &Drift{FormatVersion: FormatVersion, Topology: inv.Name}
-	for _, m := range Members(inv) {
-		d.add(DriftHost{Name: m.Name, Address: m.Fallback}, observed[m.Name])
-	}
-	for _, name := range left(observed) {
-		d.add(DriftHost{Name: name, Address: at(*observed[name].Member), Left: true}, observed[name])
-	}
+	everyHost(inv, observed, func(name, address string, left bool, obs Observation) {
+		d.add(DriftHost{Name: name, Address: address, Left: left}, obs)
+	})
 	return d
 }
 

@@ -38,12 +38,9 @@ type HoldingTopology struct {
 // Hold lists what the hosts hold.
 func Hold(inv *inventory.Inventory, observed map[string]Observation) *Holdings {
 	out := &Holdings{FormatVersion: FormatVersion}
-	for _, m := range Members(inv) {
-		out.add(HoldingsHost{Name: m.Name, Address: m.Fallback}, observed[m.Name])
-	}
-	for _, name := range left(observed) {
-		out.add(HoldingsHost{Name: name, Address: at(*observed[name].Member), Left: true}, observed[name])
-	}
+	everyHost(inv, observed, func(name, address string, left bool, obs Observation) {
+		out.add(HoldingsHost{Name: name, Address: address, Left: left}, obs)
+	})
 	return out
 }
 

@@ -78,6 +78,17 @@ func left(observed map[string]Observation) []string {
 	return out
 }
 
+// everyHost calls do for each host of the inventory, in its order, and then for
+// those that have left it.
+func everyHost(inv *inventory.Inventory, observed map[string]Observation, do func(name, address string, left bool, obs Observation)) {
+	for _, h := range inv.Hosts {
+		do(h.Name, firstAddress(h), false, observed[h.Name])
+	}
+	for _, name := range left(observed) {
+		do(name, at(*observed[name].Member), true, observed[name])
+	}
+}
+
 // endpoint tells machines apart by where SSH finds them.
 func endpoint(m wire.Member) string { return fmt.Sprintf("%s port %d", at(m), m.Port) }
 

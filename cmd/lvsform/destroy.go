@@ -16,11 +16,10 @@ host keeps; then the journal and the agent are removed. Kernel modules stay
 loaded: nothing tells who else has come to use them.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			inv, err := loadInventory(args)
+			s, err := flags.open(cmd, args)
 			if err != nil {
 				return err
 			}
-			s := flags.connect(cmd.Context(), cmd, inv)
 			defer s.Close()
 			p, _, err := flags.make(cmd, s, true)
 			if err != nil {

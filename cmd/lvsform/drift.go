@@ -25,13 +25,12 @@ The journals on the hosts say what was applied; what FILE asks for by now plays
 no part, it only says which topology and which hosts. Nothing is changed.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			inv, err := loadInventory(args)
+			s, err := ssh.open(cmd, args)
 			if err != nil {
 				return err
 			}
-			s := ssh.connect(cmd.Context(), cmd, inv)
 			defer s.Close()
-			d := plan.Deviations(inv, s.observe(cmd.Context(), forget))
+			d := plan.Deviations(s.inv, s.observe(cmd.Context(), forget))
 			if err := d.Keep(only); err != nil {
 				return err
 			}

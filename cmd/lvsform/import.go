@@ -174,21 +174,14 @@ asked for, by the name of the flag that tells it.`,
 	return cmd
 }
 
-// importError prints errors that are one line a mistake.
+// importError prints what the source does not tell, a line each.
 func importError(cmd *cobra.Command, file string, err error) error {
-	var (
-		problems importer.Problems
-		unknown  importer.Unknown
-	)
-	switch {
-	case errors.As(err, &problems):
-		fmt.Fprintln(cmd.ErrOrStderr(), problems)
-	case errors.As(err, &unknown):
-		for _, line := range unknown {
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", file, line)
-		}
-	default:
+	var unknown importer.Unknown
+	if !errors.As(err, &unknown) {
 		return fault.As(fault.Input, err)
+	}
+	for _, line := range unknown {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", file, line)
 	}
 	return &exitStatus{status: exitError}
 }

@@ -23,13 +23,12 @@ have left the inventory and are named in a journal of its topology are listed
 as well. Nothing is changed.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			inv, err := loadInventory(args)
+			s, err := ssh.open(cmd, args)
 			if err != nil {
 				return err
 			}
-			s := ssh.connect(cmd.Context(), cmd, inv)
 			defer s.Close()
-			l := plan.Hold(inv, s.observe(cmd.Context(), nil))
+			l := plan.Hold(s.inv, s.observe(cmd.Context(), nil))
 			if asJSON {
 				err = printJSON(cmd.OutOrStdout(), l)
 			} else {

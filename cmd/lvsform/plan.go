@@ -65,11 +65,10 @@ With --out the plan is saved; lvsform apply PLAN then does exactly that, or
 nothing, if a host has changed since.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			inv, err := loadInventory(args)
+			s, err := ssh.open(cmd, args)
 			if err != nil {
 				return err
 			}
-			s := ssh.connect(cmd.Context(), cmd, inv)
 			defer s.Close()
 			p, observed, err := flags.make(cmd, s, destroy)
 			if err != nil {

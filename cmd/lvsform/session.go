@@ -37,6 +37,15 @@ func (f *sshFlags) add(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.parallel, "parallel", 32, "how many hosts to connect to at a time")
 }
 
+// open loads the inventory of the command line, and connects.
+func (f *sshFlags) open(cmd *cobra.Command, args []string) (*session, error) {
+	inv, err := loadInventory(args)
+	if err != nil {
+		return nil, err
+	}
+	return f.connect(cmd.Context(), cmd, inv), nil
+}
+
 // connect reaches every host of the inventory. A host that cannot be reached
 // is no error here: it answers every question with the reason.
 func (f *sshFlags) connect(ctx context.Context, cmd *cobra.Command, inv *inventory.Inventory) *session {

@@ -32,13 +32,12 @@ exit status is 3 when a check fails.`,
 			if probes < 0 || probes > verify.MaxProbes || timeout <= 0 {
 				return fault.New(fault.Input, "--probes takes 0 to 1024, and --timeout more than nothing")
 			}
-			inv, err := loadInventory(args)
+			s, err := ssh.open(cmd, args)
 			if err != nil {
 				return err
 			}
-			s := ssh.connect(cmd.Context(), cmd, inv)
 			defer s.Close()
-			report, err := verify.Run(cmd.Context(), inv, s.Callers(), verify.Options{
+			report, err := verify.Run(cmd.Context(), s.inv, s.Callers(), verify.Options{
 				Probes:   probes,
 				Timeout:  timeout,
 				StandIn:  standIn,

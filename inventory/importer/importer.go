@@ -8,9 +8,7 @@
 package importer
 
 import (
-	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/lvsform/lvsform/inventory"
 )
@@ -76,32 +74,4 @@ type Left struct {
 	Line int    // 0: the source has no lines
 	Text string // as written, secrets masked
 	Why  string
-}
-
-// Problem is nonsense in a source.
-type Problem struct {
-	File string
-	Line int
-	What string
-	Fix  string // what would be right; may be empty
-}
-
-func (p Problem) String() string {
-	s := fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.What)
-	if p.Fix != "" {
-		s += "; " + p.Fix
-	}
-	return s
-}
-
-// Problems is every mistake in a source, in its order. As an error it is one
-// line a mistake.
-type Problems []Problem
-
-func (ps Problems) Error() string {
-	lines := make([]string, len(ps))
-	for i, p := range ps {
-		lines[i] = p.String()
-	}
-	return strings.Join(lines, "\n")
 }

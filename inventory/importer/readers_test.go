@@ -30,7 +30,7 @@ func TestReaders(t *testing.T) {
 				}
 				found, err := read(filepath.Base(file), data)
 				bad := strings.Contains(file, ".bad.")
-				var problems Problems
+				var problems inventory.Problems
 				switch {
 				case bad && (found != nil || !errors.As(err, &problems)):
 					t.Fatalf("found %v, %v; want problems", found, err)
@@ -109,7 +109,7 @@ func TestLimits(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			found, err := test.read("f", []byte(test.text))
-			var problems Problems
+			var problems inventory.Problems
 			if found != nil || !errors.As(err, &problems) {
 				t.Fatalf("found %v, %v; want problems", found, err)
 			}
@@ -176,12 +176,12 @@ func fuzzReader(f *testing.F, source string) {
 			}
 			return
 		}
-		var problems Problems
+		var problems inventory.Problems
 		if found != nil || !errors.As(err, &problems) || len(problems) == 0 {
 			t.Fatalf("found %v, %#v; want problems", found, err)
 		}
 		for _, p := range problems {
-			checkLine(t, data, p.Line, p.What+p.Fix)
+			checkLine(t, data, p.Pos.Line, p.What+p.Fix)
 		}
 	})
 }

@@ -29,11 +29,11 @@ const (
 type source struct {
 	file     string
 	found    Found
-	problems Problems
+	problems inventory.Problems
 	services map[serviceKey]int // the line of each
 	names    map[string]bool
 	secrets  secrets
-	told     map[Problem]bool
+	told     map[inventory.Problem]bool
 	leftOut  map[Left]bool
 	servers  int
 }
@@ -42,7 +42,7 @@ func newSource(file string) *source {
 	return &source{
 		file: file, found: Found{Source: file},
 		services: map[serviceKey]int{}, names: map[string]bool{}, secrets: newSecrets(),
-		told: map[Problem]bool{}, leftOut: map[Left]bool{},
+		told: map[inventory.Problem]bool{}, leftOut: map[Left]bool{},
 	}
 }
 
@@ -67,7 +67,7 @@ func (t *source) lines(data []byte) []string {
 // done returns what was found, or everything that is wrong.
 func (t *source) done() (*Found, error) {
 	if len(t.problems) > 0 {
-		slices.SortStableFunc(t.problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+		slices.SortStableFunc(t.problems, func(a, b inventory.Problem) int { return cmp.Compare(a.Pos.Line, b.Pos.Line) })
 		return nil, t.problems
 	}
 	slices.SortStableFunc(t.found.Left, func(a, b Left) int { return cmp.Compare(a.Line, b.Line) })
@@ -77,14 +77,14 @@ func (t *source) done() (*Found, error) {
 // problem reports what is wrong. It returns false, which is what a reader of a
 // value with a mistake returns.
 func (t *source) problem(line int, what, fix string) bool {
-	p := Problem{File: t.file, Line: line, What: tidy(what), Fix: tidy(fix)}
+	p := inventory.Problem{Pos: inventory.Pos{File: t.file, Line: line}, What: tidy(what), Fix: tidy(fix)}
 	switch {
 	case t.told[p]: // of another address of a range
 	case len(t.problems) < maxTold:
 		t.told[p] = true
 		t.problems = append(t.problems, p)
 	case len(t.problems) == maxTold:
-		t.problems = append(t.problems, Problem{File: t.file, Line: line, What: "more mistakes than are listed", Fix: "is this the right file?"})
+		t.problems = append(t.problems, inventory.Problem{Pos: p.Pos, What: "more mistakes than are listed", Fix: "is this the right file?"})
 	}
 	return false
 }
