@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -11,10 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files and the key tables of docs/inventory.md")
 
 // files returns the files that fit a pattern; there must be some.
 func files(t testing.TB, pattern string) []string {
@@ -26,20 +23,9 @@ func files(t testing.TB, pattern string) []string {
 	return names
 }
 
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", file, diff)
-	}
+// beside is the golden file of a file below testdata.
+func beside(file string) string {
+	return strings.TrimPrefix(strings.TrimSuffix(file, ".yaml"), "testdata/") + ".golden"
 }
 
 func TestMistakes(t *testing.T) {
@@ -50,7 +36,7 @@ func TestMistakes(t *testing.T) {
 			if inv != nil || !errors.As(err, &problems) {
 				t.Fatalf("Load = %v, %v; want problems", inv, err)
 			}
-			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", err.Error()+"\n")
+			golden.Assert(t, err.Error()+"\n", beside(file))
 		})
 	}
 }
@@ -62,7 +48,7 @@ func TestValid(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", dump(inv))
+			golden.Assert(t, dump(inv), beside(file))
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"gopkg.in/yaml.v3"
+	"gotest.tools/v3/golden"
 )
 
 func addrs() cmp.Option {
@@ -226,13 +227,13 @@ func TestReferenceTables(t *testing.T) {
 			continue
 		}
 		want := table(o)
-		if *update {
+		if golden.FlagUpdate() {
 			page = before + begin + want + "<!-- end -->" + after
 		} else if diff := cmp.Diff(want, have); diff != "" {
 			t.Errorf("%s, %s (-want +have):\n%s", file, o.name, diff)
 		}
 	}
-	if *update {
+	if golden.FlagUpdate() {
 		if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -1,37 +1,18 @@
 package modes_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/state"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got; -update rewrites it):\n%s", file, diff)
-	}
-}
 
 // load reads an inventory under its base name, so that goldens hold no folders.
 func load(t *testing.T, file string) *inventory.Inventory {
@@ -65,7 +46,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: is accepted", file)
 			continue
 		}
-		golden(t, strings.TrimSuffix(file, ".yaml")+".golden", problems.Error()+"\n")
+		golden.Assert(t, problems.Error()+"\n", beside(file))
 	}
 }
 
@@ -78,7 +59,7 @@ func TestDesired(t *testing.T) {
 			t.Errorf("%s: %v", file, problems)
 			continue
 		}
-		golden(t, strings.TrimSuffix(file, ".yaml")+".golden", text(inv, modes.Desire(inv, nil)))
+		golden.Assert(t, text(inv, modes.Desire(inv, nil)), beside(file))
 	}
 }
 
@@ -94,4 +75,9 @@ func text(inv *inventory.Inventory, desired modes.Desired) string {
 		}
 	}
 	return b.String()
+}
+
+// beside is the golden file of a file below testdata.
+func beside(file string) string {
+	return strings.TrimPrefix(strings.TrimSuffix(file, ".yaml"), "testdata/") + ".golden"
 }

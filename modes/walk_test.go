@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
 	"pgregory.net/rapid"
 
 	"github.com/lvsform/lvsform/inventory"
@@ -40,7 +41,7 @@ func TestWalks(t *testing.T) {
 		if err := walks(inv).WriteText(&b); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, strings.TrimSuffix(file, ".yaml")+".golden", b.String())
+		golden.Assert(t, b.String(), beside(file))
 	}
 }
 
@@ -53,23 +54,23 @@ func TestWalkFormats(t *testing.T) {
 	if err := tutorial.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/walk/dr-one-subnet.txt", text.String())
+	golden.Assert(t, text.String(), "walk/dr-one-subnet.txt")
 	for file, ws := range map[string]modes.Walks{
-		"testdata/walk/dr-one-subnet.mermaid": tutorial,
-		"testdata/walk/tun-gue.mermaid":       walks(load(t, "testdata/walk/tun-gue.yaml")),
+		"walk/dr-one-subnet.mermaid": tutorial,
+		"walk/tun-gue.mermaid":       walks(load(t, "testdata/walk/tun-gue.yaml")),
 	} {
 		var b strings.Builder
 		if err := ws.WriteMermaid(&b); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, file, b.String())
+		golden.Assert(t, b.String(), file)
 	}
 
 	out, err := json.MarshalIndent(walks(load(t, "testdata/walk/dr-routed-vip.yaml")), "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/walk/dr-routed-vip.json", string(out)+"\n")
+	golden.Assert(t, string(out)+"\n", "walk/dr-routed-vip.json")
 }
 
 // Every valid inventory there is: the examples and those of these tests.

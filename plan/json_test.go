@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 	"pgregory.net/rapid"
 
 	"github.com/lvsform/lvsform/agent/wire"
@@ -227,7 +228,7 @@ services:
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "example/saved-plan.json", file)
+	golden.Assert(t, string(file), "example/saved-plan.json")
 	for name, v := range map[string]any{
 		"plan":  p,
 		"drift": plan.Deviations(inv, observed),
@@ -238,6 +239,6 @@ services:
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "example/"+name+".json", append(out, '\n'))
+		golden.Assert(t, string(out)+"\n", "example/"+name+".json")
 	}
 }

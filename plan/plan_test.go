@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/inventory"
@@ -18,8 +16,6 @@ import (
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/state"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 const tutorial = "../examples/tutorials/dr-one-subnet/lvsform.yaml"
 
@@ -56,23 +52,6 @@ func fresh(inv *inventory.Inventory) map[string]plan.Observation {
 		out[h.Name] = plan.Observation{Observed: wire.Observed{State: s}}
 	}
 	return out
-}
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got; -update rewrites it):\n%s", file, diff)
-	}
 }
 
 func text(t *testing.T, p *plan.Plan) []byte {
@@ -164,7 +143,7 @@ func TestPlans(t *testing.T) {
 			if c.destroy {
 				p = plan.Destroy(inv, observed)
 			}
-			golden(t, c.golden, text(t, p))
+			golden.Assert(t, string(text(t, p)), c.golden)
 		})
 	}
 }
@@ -177,7 +156,7 @@ func TestJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "fresh.json", append(out, '\n'))
+	golden.Assert(t, string(out)+"\n", "fresh.json")
 	var back plan.Plan
 	if err := json.Unmarshal(out, &back); err != nil {
 		t.Fatal(err)

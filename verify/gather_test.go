@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/inventory"
@@ -155,7 +156,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "run.json", append(out, '\n'))
+	golden.Assert(t, string(out)+"\n", "run.json.golden")
 	// The watch is on before the first probe, and the tables are read while
 	// the probes are open.
 	want := []string{

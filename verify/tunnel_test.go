@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/inventory"
 )
@@ -54,7 +56,7 @@ func TestJudgeTunnel(t *testing.T) {
 			if err := r.WriteText(&b); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, b.Bytes())
+			golden.Assert(t, b.String(), strings.NewReplacer(" ", "-", ",", "").Replace(name)+".golden")
 		})
 	}
 }

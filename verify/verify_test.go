@@ -2,40 +2,18 @@ package verify
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/cmd/lvsform/schema/schematest"
 	"github.com/lvsform/lvsform/inventory"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	file := filepath.Join("testdata", strings.NewReplacer(" ", "-", ",", "").Replace(name)+".golden")
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got; -update rewrites it):\n%s", file, diff)
-	}
-}
 
 // topology is an inventory with a client, a director, a gateway beyond which
 // another client is, and two real servers.
@@ -412,7 +390,7 @@ func TestJudge(t *testing.T) {
 			if err := r.WriteText(&b); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, test.name, b.Bytes())
+			golden.Assert(t, b.String(), strings.NewReplacer(" ", "-", ",", "").Replace(test.name)+".golden")
 			schematest.Value(t, "verdict", r)
 		})
 	}
@@ -427,7 +405,7 @@ func TestReportOfNothing(t *testing.T) {
 	if err := r.WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "nothing", b.Bytes())
+	golden.Assert(t, b.String(), "nothing.golden")
 	schematest.Value(t, "verdict", r)
 }
 

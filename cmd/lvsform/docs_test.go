@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
@@ -58,7 +59,7 @@ func TestDocumentsQuoteFiles(t *testing.T) {
 		if got == text {
 			continue
 		}
-		if !*update {
+		if !golden.FlagUpdate() {
 			t.Errorf("%s does not quote its files (-update does it):\n%s", name, cmp.Diff(text, got))
 			continue
 		}

@@ -2,12 +2,11 @@ package main
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
@@ -41,26 +40,9 @@ func TestImport(t *testing.T) {
 			if problems := modes.Check(inv); len(problems) != 0 {
 				t.Error(problems)
 			}
-			stem := strings.TrimSuffix(file, filepath.Ext(file))
-			compareFile(t, stem+".yaml", out.Bytes())
-			compareFile(t, stem+".report", report.Bytes())
+			stem := filepath.Join("import", strings.TrimSuffix(c.file, filepath.Ext(c.file)))
+			golden.Assert(t, out.String(), stem+".yaml")
+			golden.Assert(t, report.String(), stem+".report")
 		})
-	}
-}
-
-func compareFile(t *testing.T, name string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(name, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", name, diff)
 	}
 }

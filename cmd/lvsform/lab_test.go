@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/testenv"
@@ -167,7 +168,7 @@ var built = sync.OnceValues(func() (string, error) {
 func (l *lab) tell(t *testing.T, dir string) {
 	testscript.RunT(inSequence{t}, testscript.Params{
 		Dir:           dir,
-		UpdateScripts: *update,
+		UpdateScripts: golden.FlagUpdate(),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exit":              l.exitVerb,
 			"on":                l.onVerb,

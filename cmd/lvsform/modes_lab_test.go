@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/modes/modestest"
 	"github.com/lvsform/lvsform/testenv"
@@ -107,19 +107,7 @@ func TestChangingModes(t *testing.T) {
 		l.run(t, 0, "lvsform", "plan", "--detailed-exitcode")
 		changed[mode] = l.dump(t)
 	}
-	golden := filepath.Join("testdata", "changing-modes.golden")
-	if *update {
-		if err := os.WriteFile(golden, []byte(plans.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), plans.String()); diff != "" {
-		t.Errorf("%s (-want +got; -update rewrites it):\n%s", golden, diff)
-	}
+	golden.Assert(t, plans.String(), "changing-modes.golden")
 
 	for _, mode := range []string{"nat", "dr", "tun", "fullnat"} {
 		l.run(t, 0, "lvsform", "destroy", "--yes", "--drain", "0s")

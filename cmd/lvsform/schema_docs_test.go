@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/cmd/lvsform/schema"
 	"github.com/lvsform/lvsform/fault"
@@ -38,7 +39,7 @@ func TestJSONTables(t *testing.T) {
 			t.Errorf("%s has no table %q", file, begin)
 			continue
 		}
-		if *update {
+		if golden.FlagUpdate() {
 			page = before + begin + table.text + "<!-- end -->" + after
 		} else if diff := cmp.Diff(table.text, have); diff != "" {
 			t.Errorf("%s, %s (-want +have; -update rewrites it):\n%s", file, table.mark, diff)
@@ -49,7 +50,7 @@ func TestJSONTables(t *testing.T) {
 			t.Errorf("%s: there is no object %s", file, m[1])
 		}
 	}
-	if *update {
+	if golden.FlagUpdate() {
 		if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
 			t.Fatal(err)
 		}

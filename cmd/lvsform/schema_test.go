@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/cmd/lvsform/schema"
@@ -63,7 +64,7 @@ func TestSchemasAreOfTheTypes(t *testing.T) {
 			t.Fatal(err)
 		}
 		file := filepath.Join("schema", name+".json")
-		if *update {
+		if golden.FlagUpdate() {
 			if err := os.WriteFile(file, want.Bytes(), 0o644); err != nil {
 				t.Fatal(err)
 			}

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,12 +14,11 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/cmd/lvsform/schema/schematest"
 	"github.com/lvsform/lvsform/testenv"
 )
-
-var update = flag.Bool("update", false, "rewrite what cmp compares with in the stories")
 
 // TestMain makes the test binary lvsform itself: under that name in scripts and
 // labs, as every part of a lab, and as the agent that is pushed to a host, whose
@@ -46,7 +44,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
-		UpdateScripts: *update,
+		UpdateScripts: golden.FlagUpdate(),
 		Setup: func(env *testscript.Env) error {
 			// Nobody's keys and known hosts are read or written.
 			home := filepath.Join(env.WorkDir, "home")

@@ -1,11 +1,9 @@
 package importer
 
 import (
-	"flag"
 	"fmt"
 	"math"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -13,12 +11,8 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/lvsform/lvsform/inventory"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // sourceFiles returns the files of a source; there must be some.
 func sourceFiles(t testing.TB, source string) []string {
@@ -29,22 +23,6 @@ func sourceFiles(t testing.TB, source string) []string {
 		t.Fatalf("no files of %s: %v", source, err)
 	}
 	return all
-}
-
-func compare(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", file, diff)
-	}
 }
 
 // dumpFound writes what was found, a thing a line.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -37,10 +39,10 @@ func TestReaders(t *testing.T) {
 				case !bad && err != nil:
 					t.Fatal(err)
 				case bad:
-					compare(t, file+".golden", err.Error()+"\n")
+					golden.Assert(t, err.Error()+"\n", filepath.Join(source, filepath.Base(file)+".golden"))
 				default:
 					checkFound(t, found)
-					compare(t, file+".golden", dumpFound(found))
+					golden.Assert(t, dumpFound(found), filepath.Join(source, filepath.Base(file)+".golden"))
 				}
 			})
 		}
