@@ -38,6 +38,10 @@ type Agent struct {
 	probes  heldProbes
 	watch   *kernel.Watch
 	standIn standIn
+
+	// beforeWrite, which tests set, is called ahead of every change of a
+	// journal's file and of the folder's removal; an error is the change's.
+	beforeWrite func() error
 }
 
 // Serve says hello and answers requests until the input ends.
@@ -118,7 +122,7 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 		return res, err
 	}
 	if known := journal.know(req.Members); journal.hold(steps, req.Part) || known && len(journal.entries) != 0 {
-		if err := writeJournal(a.Dir, journal); err != nil {
+		if err := a.write(journal); err != nil {
 			return res, err
 		}
 	}
@@ -131,7 +135,7 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 	}
 	// And what is put back is forgotten only after it is back.
 	if journal.release(steps[:res.Done]) {
-		if err := writeJournal(a.Dir, journal); err != nil {
+		if err := a.write(journal); err != nil {
 			return res, err
 		}
 	}
@@ -194,8 +198,8 @@ func (a *Agent) settle(_ context.Context, req wire.SettleRequest) (wire.Nothing,
 	found := len(journal.entries)+len(journal.members) != 0
 	changed := journal.know(req.Members) && found
 	for _, e := range req.Adopt {
-		if e.After.Item == nil {
-			return wire.Nothing{}, fault.New(fault.Bug, "asked to adopt nothing")
+		if !e.Sound() {
+			return wire.Nothing{}, fault.New(fault.Bug, "asked to adopt nothing, or one thing for another")
 		}
 		changed = journal.adopt(e, req.Part) || changed
 	}
@@ -209,10 +213,10 @@ func (a *Agent) settle(_ context.Context, req wire.SettleRequest) (wire.Nothing,
 		journal.members, changed = nil, true
 	}
 	if changed {
-		err = writeJournal(a.Dir, journal)
+		err = a.write(journal)
 	}
 	if err == nil && req.Leave {
-		err = leave(a.Dir)
+		err = a.leave()
 	}
 	return wire.Nothing{}, err
 }
@@ -237,7 +241,7 @@ func (a *Agent) handOver(from *journal, forget []state.ID) error {
 			}
 		}
 		if changed {
-			if err := writeJournal(a.Dir, other); err != nil {
+			if err := a.write(other); err != nil {
 				return err
 			}
 		}

@@ -169,7 +169,7 @@ func parseJournal(file string) (j wire.Journal, err error) {
 		return j, fmt.Errorf("format_version %q was written by another lvsform; this one knows %q", j.FormatVersion, wire.JournalVersion)
 	}
 	for _, e := range j.Entries {
-		if e.After.Item == nil || e.Before.Item != nil && state.IDOf(e.Before.Item) != e.ID() {
+		if !e.Sound() {
 			return j, errors.New("an entry names no item, or two")
 		}
 	}
@@ -198,6 +198,16 @@ func readJournals(dir string) ([]*journal, error) {
 		out = append(out, j)
 	}
 	return out, nil
+}
+
+// write is writeJournal.
+func (a *Agent) write(j *journal) error {
+	if a.beforeWrite != nil {
+		if err := a.beforeWrite(); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
+	return writeJournal(a.Dir, j)
 }
 
 // writeJournal replaces a journal: after a crash there is the old one or the
@@ -255,10 +265,13 @@ func syncDir(dir string) error {
 
 // leave removes everything lvsform keeps on the host, the agent included, once
 // no topology holds anything: the host is as it was before lvsform came.
-func leave(dir string) error {
-	left, err := readJournals(dir)
+func (a *Agent) leave() error {
+	left, err := readJournals(a.Dir)
+	if err == nil && a.beforeWrite != nil {
+		err = a.beforeWrite()
+	}
 	if err != nil || len(left) != 0 {
 		return err
 	}
-	return os.RemoveAll(dir)
+	return os.RemoveAll(a.Dir)
 }

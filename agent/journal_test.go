@@ -137,6 +137,19 @@ func TestLeave(t *testing.T) {
 	}
 }
 
+// What no journal may say is not written into one: it could never be read again.
+func TestAdoptWhatIsUnsound(t *testing.T) {
+	for _, e := range []wire.Entry{{}, {Before: state.Tagged{Item: off}}, {Before: state.Tagged{Item: off}, After: state.Tagged{Item: vip}}} {
+		a := newAgent(t)
+		if _, err := a.settle(t.Context(), wire.SettleRequest{Topology: "t", Adopt: []wire.Entry{e}}); err == nil {
+			t.Errorf("adopted %v", e)
+		}
+		if held := entries(t, a); len(held) != 0 {
+			t.Errorf("adopting %v left %v", e, held)
+		}
+	}
+}
+
 func TestJournalFileIsRootsAlone(t *testing.T) {
 	a := newAgent(t)
 	mustApply(t, a, steps(state.Change{After: vip}))

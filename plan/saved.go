@@ -181,8 +181,8 @@ func (s *Saved) check() (*inventory.Inventory, error) {
 			wave = a.Wave
 		}
 		for _, e := range h.Adopt {
-			if e.After.Item == nil {
-				return nil, fmt.Errorf("host %s: adopts nothing", h.Name)
+			if !e.Sound() {
+				return nil, fmt.Errorf("host %s: adopts nothing, or one thing for another", h.Name)
 			}
 		}
 	}

@@ -44,3 +44,8 @@ type Entry struct {
 
 // ID is the identity of the entry's item.
 func (e Entry) ID() state.ID { return state.IDOf(e.After.Item) }
+
+// Sound reports whether the entry names one item, as every journal's must.
+func (e Entry) Sound() bool {
+	return e.After.Item != nil && (e.Before.Item == nil || state.IDOf(e.Before.Item) == e.ID())
+}
