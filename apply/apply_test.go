@@ -68,25 +68,12 @@ func newWorld(inv *inventory.Inventory, dir string) *world {
 	return w
 }
 
-// newKernel is a host as it comes: its devices with their addresses, its
-// routes, the kernel's settings, and modules it could load.
+// newKernel is a host as it comes: booted, with its devices, their addresses,
+// and its default routes.
 func newKernel(h *inventory.Host) *fake.Kernel {
-	k := &fake.Kernel{State: state.NewHost(
-		state.Link{Name: "lo", MTU: 65536, Up: true}, state.Up{Link: "lo"},
-		state.Sysctl{Name: "net.ipv4.ip_forward", Setting: "0"},
-	)}
-	for _, item := range append(deviceSettings("all"), deviceSettings("default")...) {
-		k.State.Put(item)
-	}
+	k := fake.Booted()
 	for i, n := range h.NICs {
-		k.State.Put(state.Link{Name: n.Name, MAC: fmt.Sprintf("02:00:00:00:00:%02x", i), MTU: 1500, Up: true})
-		k.State.Put(state.Up{Link: n.Name})
-		for _, a := range n.Addresses {
-			k.State.Put(state.Address{Link: n.Name, Prefix: a})
-		}
-		for _, item := range deviceSettings(n.Name) {
-			k.State.Put(item)
-		}
+		k.Plug(n.Name, fmt.Sprintf("02:00:00:00:00:%02x", i), n.Addresses...)
 	}
 	for _, g := range h.Gateways {
 		r := state.Route{To: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: g, Link: h.NICs[0].Name, Protocol: 3}
@@ -95,30 +82,7 @@ func newKernel(h *inventory.Host) *fake.Kernel {
 		}
 		k.State.Put(r)
 	}
-	k.Modules = []string{"fou", "fou6", "ip6_tunnel", "ip_gre", "ipip", "sit", "ip_vs"}
-	for _, scheduler := range []string{"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"} {
-		k.Modules = append(k.Modules, "ip_vs_"+scheduler)
-	}
-	k.Appears = map[string][]state.Item{
-		"ip_vs": {state.Sysctl{Name: "net.ipv4.vs.conntrack", Setting: "0"}, state.Timeouts{TCP: 900, TCPFin: 120, UDP: 300}},
-	}
-	for module, device := range map[string]string{"ipip": "tunl0", "ip_gre": "gre0", "sit": "sit0"} {
-		k.Appears[module] = append([]state.Item{state.Link{Name: device, MTU: 1480}}, deviceSettings(device)...)
-	}
 	return k
-}
-
-// deviceSettings are those of a device that lvsform may set, at the kernel's
-// defaults.
-func deviceSettings(device string) []state.Item {
-	var out []state.Item
-	for name, setting := range map[string]string{"arp_ignore": "0", "arp_announce": "0", "rp_filter": "0", "send_redirects": "1"} {
-		out = append(out, state.Sysctl{Name: state.ConfSysctl("ipv4", device, name), Setting: setting})
-	}
-	for name, setting := range map[string]string{"accept_redirects": "1", "forwarding": "0"} {
-		out = append(out, state.Sysctl{Name: state.ConfSysctl("ipv6", device, name), Setting: setting})
-	}
-	return out
 }
 
 // connect starts an agent for every host. Close ends them.

@@ -129,31 +129,20 @@ func (w *world) look(t tb) []importer.LiveHost {
 }
 
 func newKernel(number int, h *inventory.Host) *fake.Kernel {
-	k := &fake.Kernel{State: state.NewHost(
-		state.Link{Name: "lo", MTU: 65536, Up: true}, state.Up{Link: "lo"},
-		state.Address{Link: "lo", Prefix: netip.MustParsePrefix("127.0.0.1/8")},
-		state.Sysctl{Name: "net.ipv4.ip_forward", Setting: "0"},
-		// By which the hosts are reached.
-		state.Link{Name: "mgmt0", MAC: fmt.Sprintf("02:00:00:01:%02x:00", number), MTU: 1500, Up: true}, state.Up{Link: "mgmt0"},
-		state.Address{Link: "mgmt0", Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(number + 1)}), 24)},
-	)}
+	k := fake.Booted()
 	put := func(items ...state.Item) {
 		for _, i := range items {
 			k.State.Put(i)
 		}
 	}
-	for _, device := range []string{"all", "default", "mgmt0"} {
-		put(deviceSettings(device)...)
-	}
+	put(state.Address{Link: "lo", Prefix: netip.MustParsePrefix("127.0.0.1/8")})
+	// By which the hosts are reached.
+	k.Plug("mgmt0", fmt.Sprintf("02:00:00:01:%02x:00", number), netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(number + 1)}), 24))
 	for i, n := range h.NICs {
-		put(state.Link{Name: n.Name, MAC: fmt.Sprintf("02:00:00:00:%02x:%02x", number, i), MTU: 1500, Up: true}, state.Up{Link: n.Name})
-		for _, a := range n.Addresses {
-			put(state.Address{Link: n.Name, Prefix: a})
-			if a.Addr().Is6() {
-				put(state.Address{Link: n.Name, Prefix: netip.MustParsePrefix("fe80::1/64")})
-			}
+		k.Plug(n.Name, fmt.Sprintf("02:00:00:00:%02x:%02x", number, i), n.Addresses...)
+		if slices.ContainsFunc(n.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() }) {
+			put(state.Address{Link: n.Name, Prefix: netip.MustParsePrefix("fe80::1/64")})
 		}
-		put(deviceSettings(n.Name)...)
 	}
 	via := func(to netip.Prefix, hop netip.Addr) {
 		for _, n := range h.NICs {
@@ -178,32 +167,7 @@ func newKernel(number int, h *inventory.Host) *fake.Kernel {
 	for _, r := range h.Routes {
 		via(r.To, r.Via)
 	}
-	k.Modules = []string{"fou", "fou6", "ip6_tunnel", "ip6_gre", "ip_gre", "ipip", "sit", "ip_vs"}
-	for _, scheduler := range []string{"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"} {
-		k.Modules = append(k.Modules, "ip_vs_"+scheduler)
-	}
-	vs := func(name, setting string) state.Item {
-		return state.Sysctl{Name: "net.ipv4.vs." + name, Setting: setting}
-	}
-	k.Appears = map[string][]state.Item{"ip_vs": {
-		vs("conntrack", "0"), vs("expire_nodest_conn", "0"), vs("sync_threshold", "3 50"), vs("am_droprate", "10"),
-		state.Timeouts{TCP: 900, TCPFin: 120, UDP: 300},
-	}}
-	for module, device := range map[string]string{"ipip": "tunl0", "ip_gre": "gre0", "sit": "sit0"} {
-		k.Appears[module] = append([]state.Item{state.Link{Name: device, MTU: 1480}}, deviceSettings(device)...)
-	}
 	return k
-}
-
-func deviceSettings(device string) []state.Item {
-	var out []state.Item
-	for name, setting := range map[string]string{"arp_ignore": "0", "arp_announce": "0", "rp_filter": "0", "send_redirects": "1"} {
-		out = append(out, state.Sysctl{Name: state.ConfSysctl("ipv4", device, name), Setting: setting})
-	}
-	for name, setting := range map[string]string{"accept_redirects": "1", "forwarding": "0"} {
-		out = append(out, state.Sysctl{Name: state.ConfSysctl("ipv6", device, name), Setting: setting})
-	}
-	return out
 }
 
 // roundTrip checks the law for a topology of the name: hosts that are as an
