@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/lvsform/lvsform/fault"
@@ -90,8 +91,14 @@ func (c *Client) Call(ctx context.Context, method Method, req, resp any) error {
 		c.broken = &lostError{fmt.Errorf("%s: %w", method, err)}
 		return c.broken
 	}
-	if a.Error != nil {
-		return a.Error
+	if e := a.Error; e != nil {
+		if !slices.Contains(fault.Kinds(), e.Kind) {
+			e.Kind = fault.Bug
+		}
+		if e.Message == "" {
+			e.Message = fmt.Sprintf("%s: the agent failed and does not say why", method)
+		}
+		return e
 	}
 	if resp == nil {
 		return nil

@@ -7,12 +7,16 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/state"
 )
 
 type number struct {
@@ -135,3 +139,98 @@ func FuzzServe(f *testing.F) {
 		}
 	})
 }
+
+// hostile is the stream to an agent that says what it likes, whatever it is
+// asked. It counts what is read of it.
+type hostile struct {
+	io.Reader
+	read   int
+	closed bool
+}
+
+func (h *hostile) Read(p []byte) (int, error) {
+	n, err := h.Reader.Read(p)
+	h.read += n
+	return n, err
+}
+
+func (h *hostile) Write(p []byte) (int, error) { return len(p), nil }
+
+func (h *hostile) Close() error {
+	h.closed = true
+	return nil
+}
+
+// FuzzClient feeds the workstation's side whatever bytes: every call ends, in
+// an answer or an error; what it takes is what it was sent and not what it was
+// promised; and a conversation that has broken off is over.
+func FuzzClient(f *testing.F) {
+	frame := func(answers ...any) []byte {
+		var b bytes.Buffer
+		for _, a := range answers {
+			_ = wire.WriteFrame(&b, a)
+		}
+		return b.Bytes()
+	}
+	body := func(v any) map[string]any { return map[string]any{"body": v} }
+	entry := wire.Entry{After: state.Tagged{Item: state.Up{Link: "eth0"}}, Role: "director", For: []string{"web"}}
+	observed := wire.Observed{
+		State: state.NewHost(
+			state.Up{Link: "eth0"}, state.Sysctl{Name: "net.ipv4.ip_forward", Setting: "1"},
+			state.Address{Link: "eth0", Prefix: netip.MustParsePrefix("192.0.2.10/32")}, state.Timeouts{TCP: 900},
+		),
+		Missing: []state.Missing{{ID: state.ID{Kind: state.KindModule, Key: "ip_vs"}, Why: "no such module"}},
+		Journal: wire.Journal{FormatVersion: "1", Topology: "t", Entries: []wire.Entry{entry}, Members: []wire.Member{{Name: "lb", Port: 22}}},
+		Foreign: []state.Foreign{{Owner: "keepalived", What: "process 812"}},
+	}
+	f.Add(frame(body(observed), body(wire.ApplyResult{Done: 1, Stale: []string{"x"}}), body(wire.DrainResult{Active: 7})))
+	f.Add(frame(map[string]any{"error": fault.New(fault.Conflict, "not today")}, body(nil), map[string]any{}))
+	f.Add(append(frame(body(nil)), 255, 255, 255, 255))
+	f.Add([]byte{3, 255, 255, 255, '{'})
+	f.Add([]byte{0, 0, 0, 2, '{', '}'})
+	f.Add(frame(map[string]any{"error": map[string]any{"kind": 7}}))
+	f.Add(frame(map[string]any{"error": map[string]any{"kind": "weather"}}, map[string]any{"error": map[string]any{}}))
+	f.Fuzz(func(t *testing.T, said []byte) {
+		stream := &hostile{Reader: bytes.NewReader(said)}
+		c := wire.NewClient(stream)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		broken := false
+		for i := range len(said)/4 + 2 { // more calls than there can be frames
+			var (
+				seen    wire.Observed
+				applied wire.ApplyResult
+				drained wire.DrainResult
+			)
+			read := stream.read
+			err := c.Call(t.Context(), "any", wire.Nothing{}, []any{&seen, &applied, &drained, nil}[i%4])
+			if broken && (err == nil || stream.read != read) {
+				t.Fatalf("the broken conversation went on: %v", err)
+			}
+			if err == nil {
+				for id, item := range seen.State {
+					if item == nil || state.IDOf(item) != id {
+						t.Fatalf("%v is kept as %v", item, id)
+					}
+				}
+				continue
+			}
+			if !slices.Contains(fault.Kinds(), fault.Of(err)) || err.Error() == "" {
+				t.Fatalf("an error that says nothing, or is of no kind: %#v", err)
+			}
+			broken = broken || fault.Of(err) == fault.Connection && !told(err)
+		}
+		if err := c.Call(t.Context(), "any", wire.Nothing{}, nil); err == nil {
+			t.Fatal("an answer out of nothing")
+		}
+		// JSON in memory is larger than on the wire, by a factor and not by what
+		// the head of a frame says.
+		runtime.ReadMemStats(&after)
+		if took, most := after.TotalAlloc-before.TotalAlloc, uint64(1<<20+1000*len(said)); took > most {
+			t.Fatalf("%d bytes were said, and %d of memory taken; want at most %d", len(said), took, most)
+		}
+	})
+}
+
+// told reports whether an error is what the agent said.
+func told(err error) bool { return errors.As(err, new(*fault.Error)) }
