@@ -201,10 +201,7 @@ func TestDocuments(t *testing.T) {
 	})
 }
 
-// docs/json.md shows these: two hosts as they were applied, but for one setting
-// that somebody has changed since.
-func TestExamples(t *testing.T) {
-	inv, err := inventory.Parse("lvsform.yaml", []byte(`version: 1
+const smallInventory = `version: 1
 name: small
 networks: {lan: 192.0.2.0/24}
 hosts:
@@ -212,7 +209,12 @@ hosts:
   web1: {role: real-server, nics: {eth0: {network: lan, address: 192.0.2.4}}}
 services:
   - {name: web, vip: 192.0.2.30, port: 80, mode: dr, directors: [lb], real_servers: [web1]}
-`))
+`
+
+// docs/json.md shows these: two hosts as they were applied, but for one setting
+// that somebody has changed since.
+func TestExamples(t *testing.T) {
+	inv, err := inventory.Parse("lvsform.yaml", []byte(smallInventory))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,9 +84,20 @@ func (s *Saved) Marshal() ([]byte, error) {
 	return append(text, '\n'), err
 }
 
+// byteOrderMark is what some editors put before a text.
+const byteOrderMark = "\uFEFF"
+
 // LooksSaved tells a saved plan, or what else is JSON and no inventory, from
 // an inventory.
 func LooksSaved(text []byte) bool {
+	text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte(byteOrderMark)))
+	if rest, ok := bytes.CutPrefix(text, []byte("{")); ok {
+		// Cut short within its first key, as by a disk that was full.
+		rest = bytes.TrimSpace(rest)
+		if len(rest) > 1 && strings.HasPrefix(`"format"`, string(rest)) {
+			return true
+		}
+	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	if open, err := d.Token(); err != nil || open != json.Delim('{') {
 		return false
@@ -110,7 +121,7 @@ func parseSaved(text []byte) (*Saved, *inventory.Inventory, error) {
 		return nil, nil, fmt.Errorf("%d bytes are over the limit of %d for a plan", len(text), MaxSaved)
 	}
 	var f SavedFile
-	if err := json.Unmarshal(text, &f); err != nil {
+	if err := json.Unmarshal(bytes.TrimPrefix(text, []byte(byteOrderMark)), &f); err != nil {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
 			return nil, nil, fmt.Errorf("is cut short or damaged: at byte %d: %w; make the plan again", syntax.Offset, err)
@@ -147,10 +158,10 @@ func parseSaved(text []byte) (*Saved, *inventory.Inventory, error) {
 func (s *Saved) check() (*inventory.Inventory, error) {
 	inv, err := inventory.Parse(s.Inventory.File, []byte(s.Inventory.Text))
 	if err != nil {
-		return nil, fmt.Errorf("its inventory: %w", err)
+		return nil, fmt.Errorf("its inventory: %s", firstLine(err))
 	}
 	if problems := modes.Check(inv); len(problems) != 0 {
-		return nil, fmt.Errorf("its inventory: %w", problems)
+		return nil, fmt.Errorf("its inventory: %s", firstLine(problems))
 	}
 	if s.Plan == nil || s.Plan.FormatVersion != FormatVersion || s.Plan.Topology != inv.Name {
 		return nil, fmt.Errorf("it has no plan for topology %s", inv.Name)
@@ -173,20 +184,25 @@ func (s *Saved) check() (*inventory.Inventory, error) {
 		for _, a := range h.Actions {
 			c := a.Change()
 			if c.Before == nil && c.After == nil || c.Before != nil && c.After != nil && state.IDOf(c.Before) != state.IDOf(c.After) {
-				return nil, fmt.Errorf("host %s: an action changes nothing, or one thing into another", h.Name)
+				return nil, fmt.Errorf("host %q: an action changes nothing, or one thing into another", h.Name)
 			}
 			if a.Op != c.Op() || a.Kind != c.ID().Kind || a.Key != c.ID().Key || a.Wave < wave || a.Wave > RestoreHosts {
-				return nil, fmt.Errorf("host %s: action %s %s %s does not fit its change or its place", h.Name, a.Op, a.Kind, a.Key)
+				return nil, fmt.Errorf("host %q: action %q does not fit its change or its place", h.Name, fmt.Sprint(a.Op, " ", a.Kind, " ", a.Key))
 			}
 			wave = a.Wave
 		}
 		for _, e := range h.Adopt {
 			if !e.Sound() {
-				return nil, fmt.Errorf("host %s: adopts nothing, or one thing for another", h.Name)
+				return nil, fmt.Errorf("host %q: adopts nothing, or one thing for another", h.Name)
 			}
 		}
 	}
 	return inv, nil
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 // MadeFrom reports whether the plan was made from an inventory of that text.
