@@ -14,6 +14,7 @@ else
 DEMO     := tutorials/dr-one-subnet
 DEMO_VIP := 192.168.91.30
 endif
+FUZZTIME ?= 30s
 export CGO_ENABLED := 0
 
 .PHONY: help setup build demo test test-unit test-kernel lint bench fuzz agents clean
@@ -53,10 +54,10 @@ $(LINT):
 bench: setup build ## measure the speed the docs claim, as ratios in one run
 	$(GO) test -run '^$$' -bench . -benchtime 3x ./plan ./inventory ./remote
 
-fuzz: ## fuzz every parser of outside input, 30 seconds each
-	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime 30s ./inventory
-	$(GO) test -run '^$$' -fuzz FuzzServe -fuzztime 30s ./agent/wire
-	$(GO) test -run '^$$' -fuzz FuzzJournal -fuzztime 30s ./agent
+fuzz: ## fuzz every parser of outside input, 30 seconds each; FUZZTIME=5m for longer
+	@grep -r --include='*_test.go' '^func Fuzz' . | sed -E 's|^\./(.*)/[^/]*:func (Fuzz[A-Za-z0-9]*).*|\1 \2|' | sort | \
+	while read -r package target; do echo "$$package $$target"; \
+	  $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$$package </dev/null || exit 1; done
 
 clean: ## remove what make has built
 	rm -rf bin
