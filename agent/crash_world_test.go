@@ -1,0 +1,389 @@
+package agent
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/apply"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/kernel/fake"
+	"github.com/lvsform/lvsform/modes"
+	"github.com/lvsform/lvsform/plan"
+	"github.com/lvsform/lvsform/state"
+)
+
+// tester is a *testing.T or a *rapid.T.
+type tester interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+	Cleanup(func())
+}
+
+var errDeath = errors.New("the agent is killed")
+
+// fate strikes once, ahead of the change of a host or of a file that it waits
+// for: the agent is killed there, or the change is refused.
+type fate struct {
+	at, seen int // 0: never
+	kills    bool
+}
+
+// strike reports whether it is time.
+func (f *fate) strike() bool {
+	f.seen++
+	return f.seen == f.at
+}
+
+// crashWorld is hosts that are fakes with real agents, which may be killed.
+type crashWorld struct {
+	t       tester
+	dir     string
+	kernels map[string]*fake.Kernel
+	came    map[string]map[state.ID]state.Item // what was set that was not there at first, as it came
+	fate    *fate
+}
+
+// crashPoint is all there is of such a world at one time.
+type crashPoint struct {
+	dir  string
+	live map[string]state.Host
+	came map[string]map[state.ID]state.Item
+}
+
+// memory is a folder that is synced quickly, where the machine has such.
+func memory(t tester) string {
+	parent := "/dev/shm"
+	if _, err := os.Stat(parent); err != nil {
+		parent = ""
+	}
+	dir, err := os.MkdirTemp(parent, "lvsform-crash-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func newCrashWorld(t tester, hosts []*inventory.Host) *crashWorld {
+	w := &crashWorld{t: t, dir: memory(t), kernels: map[string]*fake.Kernel{}, came: map[string]map[state.ID]state.Item{}, fate: &fate{}}
+	for _, h := range hosts {
+		k := freshKernel(h)
+		w.kernels[h.Name], w.came[h.Name] = k, map[state.ID]state.Item{}
+		k.BeforeDo = func(c state.Change) error {
+			if _, known := w.came[h.Name][c.ID()]; !known {
+				w.came[h.Name][c.ID()] = c.Before
+			}
+			if w.fate.strike() {
+				if w.fate.kills {
+					panic(errDeath)
+				}
+				return unix.EIO
+			}
+			return nil
+		}
+	}
+	return w
+}
+
+// freshKernel is a host as it comes.
+func freshKernel(h *inventory.Host) *fake.Kernel {
+	k := &fake.Kernel{
+		State:   state.NewHost(state.Link{Name: "lo", MTU: 65536, Up: true}, state.Up{Link: "lo"}, state.Sysctl{Name: "net.ipv4.ip_forward", Setting: "0"}),
+		Appears: map[string][]state.Item{"ip_vs": {state.Sysctl{Name: "net.ipv4.vs.conntrack", Setting: "0"}, state.Timeouts{TCP: 900, TCPFin: 120, UDP: 300}}},
+		Modules: strings.Fields("fou fou6 ip6_tunnel ip_gre ipip sit ip_vs"),
+	}
+	for _, s := range strings.Fields("rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh") {
+		k.Modules = append(k.Modules, "ip_vs_"+s)
+	}
+	settings := func(device string) (out []state.Item) {
+		for _, s := range []struct{ family, name, is string }{
+			{"ipv4", "arp_ignore", "0"}, {"ipv4", "arp_announce", "0"}, {"ipv4", "rp_filter", "0"}, {"ipv4", "send_redirects", "1"},
+			{"ipv6", "accept_redirects", "1"}, {"ipv6", "forwarding", "0"},
+		} {
+			out = append(out, state.Sysctl{Name: state.ConfSysctl(s.family, device, s.name), Setting: s.is})
+		}
+		return out
+	}
+	for module, device := range map[string]string{"ipip": "tunl0", "ip_gre": "gre0", "sit": "sit0"} {
+		k.Appears[module] = append(settings(device), state.Link{Name: device, MTU: 1480})
+	}
+	items := append(settings("all"), settings("default")...)
+	for _, n := range h.NICs {
+		items = append(append(items, settings(n.Name)...), state.Link{Name: n.Name, MTU: 1500, Up: true}, state.Up{Link: n.Name})
+		for _, a := range n.Addresses {
+			items = append(items, state.Address{Link: n.Name, Prefix: a})
+		}
+	}
+	for _, g := range h.Gateways {
+		r := state.Route{To: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: g, Link: h.NICs[0].Name, Protocol: 3}
+		if g.Is6() {
+			r.To, r.Metric = netip.PrefixFrom(netip.IPv6Unspecified(), 0), 1024
+		}
+		items = append(items, r)
+	}
+	for _, i := range items {
+		k.State.Put(i)
+	}
+	return k
+}
+
+// connect starts an agent on every host. One that is killed says nothing more,
+// and leaves the file it was about to write half written beside the journals.
+func (w *crashWorld) connect() (hosts apply.Hosts, done func()) {
+	hosts = apply.Hosts{}
+	var ends []io.Closer
+	for name, k := range w.kernels {
+		near, far := net.Pipe()
+		a := &Agent{Kernel: k, Dir: filepath.Join(w.dir, name)}
+		a.beforeWrite = func() error {
+			if !w.fate.strike() {
+				return nil
+			}
+			if !w.fate.kills {
+				return unix.ENOSPC
+			}
+			_ = os.MkdirAll(a.Dir, 0o700)
+			_ = os.WriteFile(filepath.Join(a.Dir, ".drawn.json4711"), []byte(`{"format_version": "1", "topo`), 0o600)
+			panic(errDeath)
+		}
+		go func() {
+			defer far.Close() //nolint:errcheck // a pipe
+			defer func() {
+				if r := recover(); r != nil && r != any(errDeath) {
+					panic(r)
+				}
+			}()
+			_ = a.Serve(context.Background(), far)
+		}()
+		r := bufio.NewReader(near)
+		_, _ = r.ReadString('\n') // the agent's hello
+		hosts[name] = wire.NewClient(struct {
+			io.Reader
+			io.WriteCloser
+		}{r, near})
+		ends = append(ends, near)
+	}
+	return hosts, func() {
+		for _, e := range ends {
+			_ = e.Close()
+		}
+	}
+}
+
+// command is one run of lvsform.
+type command struct {
+	inv     *inventory.Inventory
+	destroy bool
+	only    plan.Only
+}
+
+func (c command) String() string {
+	if c.destroy {
+		return "destroy of " + c.inv.Name
+	}
+	return fmt.Sprintf("apply of %s %v", c.inv.Name, c.only)
+}
+
+func (w *crashWorld) run(c command) error {
+	hosts, done := w.connect()
+	defer done()
+	ctx, opts := context.Background(), apply.Options{Drain: time.Second, Parallel: 1}
+	observed := apply.Observe(ctx, c.inv, hosts, opts)
+	maps.Copy(observed, apply.ObserveLeft(ctx, c.inv, plan.Left(c.inv, observed), hosts, opts))
+	p := plan.Make(c.inv, observed)
+	if c.destroy {
+		p = plan.Destroy(c.inv, observed)
+	}
+	if err := p.Keep(c.inv, c.only); err != nil {
+		return err
+	}
+	if p.Failed() {
+		return p.Failure()
+	}
+	return apply.Run(ctx, p, hosts, opts)
+}
+
+func (w *crashWorld) mustRun(c command) {
+	w.t.Helper()
+	if err := w.run(c); err != nil {
+		w.t.Fatalf("%v: %v", c, err)
+	}
+}
+
+// save and restore keep a world as it is, for other fates.
+func (w *crashWorld) save() crashPoint {
+	p := crashPoint{memory(w.t), map[string]state.Host{}, map[string]map[state.ID]state.Item{}}
+	if err := os.CopyFS(p.dir, os.DirFS(w.dir)); err != nil {
+		w.t.Fatal(err)
+	}
+	for name, k := range w.kernels {
+		p.live[name], p.came[name] = maps.Clone(k.State), maps.Clone(w.came[name])
+	}
+	return p
+}
+
+func (w *crashWorld) restore(p crashPoint) {
+	for name, k := range w.kernels {
+		k.State, w.came[name] = maps.Clone(p.live[name]), maps.Clone(p.came[name])
+		if err := os.RemoveAll(filepath.Join(w.dir, name)); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if err := os.CopyFS(w.dir, os.DirFS(p.dir)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// whole is the hosts' state, and their journals to the byte.
+func (w *crashWorld) whole() string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(w.kernels)) {
+		for _, i := range w.kernels[name].State.Items() {
+			fmt.Fprintln(&b, name, state.Text(i))
+		}
+		files, _ := filepath.Glob(filepath.Join(w.dir, name, "[^.]*"))
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			fmt.Fprintf(&b, "%s %v\n%s\n", strings.TrimPrefix(file, w.dir), err, text)
+		}
+	}
+	return b.String()
+}
+
+// survived fails unless all journals can be read and name, for everything that
+// is not as it was found, what was there: found is the world before it all.
+func (w *crashWorld) survived(found crashPoint, when string) {
+	w.t.Helper()
+	for name, k := range w.kernels {
+		journals, err := readJournals(filepath.Join(w.dir, name))
+		if err != nil {
+			w.t.Fatalf("%s: %s: %v", when, name, err)
+		}
+		for id, came := range w.came[name] {
+			was, there := found.live[name][id]
+			if !there {
+				was = came
+			}
+			is, left := k.State[id]
+			if id.Kind == state.KindModule || is == was || !left && id.Kind == state.KindSysctl {
+				continue // what is loaded stays, and a setting goes with its device
+			}
+			if !slices.ContainsFunc(journals, func(j *journal) bool {
+				e, ok := j.entries[id]
+				return ok && e.Before.Item == was
+			}) {
+				w.t.Fatalf("%s: %s: %s was found as %v and is %v, and no journal knows", when, name, id, was, is)
+			}
+		}
+	}
+}
+
+// restored fails unless the hosts are as they were found and nothing of
+// lvsform's is left on them, but for loaded modules and what came with them.
+func (w *crashWorld) restored(found crashPoint, when string) {
+	w.t.Helper()
+	for name, k := range w.kernels {
+		for id, i := range k.State {
+			came := slices.ContainsFunc(slices.Collect(maps.Values(k.Appears)), func(items []state.Item) bool { return slices.Contains(items, i) })
+			if was := found.live[name][id]; was != i && id.Kind != state.KindModule && !came {
+				w.t.Fatalf("%s: %s: %s is left, and was %v", when, name, state.Text(i), was)
+			}
+		}
+		for id, i := range found.live[name] {
+			if k.State[id] != i {
+				w.t.Fatalf("%s: %s: %s is not back", when, name, state.Text(i))
+			}
+		}
+		if _, err := os.Stat(filepath.Join(w.dir, name)); !errors.Is(err, os.ErrNotExist) {
+			w.t.Fatalf("%s: %s: something is left in the folder", when, name)
+		}
+	}
+}
+
+// holds fails unless a command that is struck loses nothing: the journals can
+// be read and know what was found, the same command goes on to the same end as
+// without, and so do commands that destroy all. The world ends as the command
+// leaves it.
+func (w *crashWorld) holds(c command, found crashPoint, all []command, strikes func(points int) []fate) {
+	w.t.Helper()
+	before := w.save()
+	w.fate = &fate{}
+	w.mustRun(c)
+	want, after, points := w.whole(), w.save(), w.fate.seen
+	w.survived(found, c.String())
+	for _, f := range strikes(points) {
+		when := fmt.Sprintf("%v, struck at %d of %d, killed: %t", c, f.at, points, f.kills)
+		w.restore(before)
+		w.fate = &f
+		if err := w.run(c); err == nil {
+			w.t.Fatalf("%s: and nobody noticed", when)
+		}
+		w.survived(found, when)
+		struck := w.save()
+		w.fate = &fate{}
+		w.mustRun(c)
+		if diff := cmp.Diff(want, w.whole()); diff != "" {
+			w.t.Fatalf("%s, then once more (-without +with):\n%s", when, diff)
+		}
+		w.restore(struck)
+		for _, d := range all {
+			w.mustRun(d)
+			w.survived(found, when+", then "+d.String())
+		}
+		w.restored(found, when+", then all was destroyed")
+	}
+	w.restore(after)
+}
+
+func crashInventory(t tester, document string) *inventory.Inventory {
+	inv, err := inventory.Parse("lvsform.yaml", []byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problems := modes.Check(inv); len(problems) != 0 {
+		t.Fatal(problems)
+	}
+	return inv
+}
+
+// neighbourOf is another topology on the same hosts: its VIPs are its own.
+func neighbourOf(document string) string {
+	return strings.NewReplacer("name: drawn", "name: other", "vip: 192.0.2.10", "vip: 192.0.2.11", "vip: '2001:db8:1::10", "vip: '2001:db8:1::11").Replace(document)
+}
+
+// foundOtherwise sets by hand some of what an inventory asks for.
+func (w *crashWorld) foundOtherwise(inv *inventory.Inventory, some func(state.Item) bool) {
+	for host, wants := range modes.Desire(inv, nil) {
+		live := w.kernels[host].State
+		slices.SortFunc(wants, func(a, b modes.Want) int { return state.Compare(state.IDOf(a.Item), state.IDOf(b.Item)) })
+		for _, want := range wants {
+			switch i := want.Item.(type) {
+			case state.Address: // is adopted
+				if _, ok := live[state.IDOf(state.Link{Name: i.Link})]; ok && some(i) {
+					live.Put(i)
+				}
+			case state.Sysctl: // is set, and put back to this
+				if _, ok := live[state.IDOf(i)]; ok && some(i) {
+					i.Setting = "2"
+					live.Put(i)
+				}
+			}
+		}
+	}
+}
