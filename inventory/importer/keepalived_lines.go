@@ -17,8 +17,7 @@ const (
 // the block after it.
 type statement struct {
 	line   int
-	raw    string   // with definitions put in, without comments
-	words  []string // without quotes; at least one
+	words  []string // with definitions put in, without comments and quotes; at least one
 	opened bool
 	block  []*statement
 }
@@ -112,11 +111,11 @@ func (b *blockReader) conditional(line int, s string) bool {
 	word, rest, _ := strings.Cut(s, " ")
 	switch {
 	case strings.HasPrefix(s, "@"):
-		b.left(line, word+" "+masked(strings.TrimSpace(rest)), "the line is for hosts with this config-id only; an inventory is the same on all")
+		b.left(line, word+" "+masked(strings.Fields(rest)), "the line is for hosts with this config-id only; an inventory is the same on all")
 	case strings.HasPrefix(s, "~SEQ"), strings.HasPrefix(s, "~LST"):
-		b.left(line, s, "repeated lines are not put in")
+		b.left(line, masked(strings.Fields(s)), "repeated lines are not put in")
 	case slices.Contains([]string{"include", "includer", "includem", "includew", "includeb", "includea"}, word) && rest != "":
-		b.left(line, s, "the file is not followed: import keepalived's configuration in one file")
+		b.left(line, masked(strings.Fields(s)), "the file is not followed: import keepalived's configuration in one file")
 	default:
 		return false
 	}
@@ -155,7 +154,7 @@ func (b *blockReader) expand(line int, s string) (string, bool) {
 		i += from
 		name, length := reference(s[i:])
 		if b.long[name] {
-			b.left(line, s, "definitions of several lines are not put in")
+			b.left(line, masked(strings.Fields(s)), "definitions of several lines are not put in")
 			return "", false
 		}
 		value, known := b.definitions[name]
@@ -194,7 +193,7 @@ func reference(s string) (name string, length int) {
 func (b *blockReader) cut(line int, s string) {
 	var word strings.Builder
 	var words []string
-	inWord, quoted, start := false, false, 0
+	inWord, quoted := false, false
 	endWord := func() {
 		if inWord {
 			words = append(words, word.String())
@@ -202,13 +201,13 @@ func (b *blockReader) cut(line int, s string) {
 		}
 		inWord = false
 	}
-	endStatement := func(at int) {
+	endStatement := func() {
 		endWord()
 		if len(words) > 0 {
 			parent := b.open[len(b.open)-1]
-			parent.block = append(parent.block, &statement{line: line, raw: strings.TrimSpace(s[start:at]), words: words})
+			parent.block = append(parent.block, &statement{line: line, words: words})
 		}
-		words, start = nil, at+1
+		words = nil
 	}
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
@@ -232,17 +231,17 @@ func (b *blockReader) cut(line int, s string) {
 			inWord = true
 			i += end
 		case c == '{':
-			endStatement(i)
+			endStatement()
 			b.openBlock(line)
 		case c == '}':
-			endStatement(i)
+			endStatement()
 			b.closeBlock(line)
 		default:
 			word.WriteByte(c)
 			inWord = true
 		}
 	}
-	endStatement(len(s))
+	endStatement()
 }
 
 func (b *blockReader) openBlock(line int) {
@@ -250,7 +249,7 @@ func (b *blockReader) openBlock(line int) {
 	if len(parent.block) == 0 || parent.block[len(parent.block)-1].opened {
 		b.problem(line, "a { that belongs to nothing", "want a keyword before it")
 		// Its } is not one too many.
-		parent.block = append(parent.block, &statement{line: line, raw: "{", words: []string{"{"}})
+		parent.block = append(parent.block, &statement{line: line, words: []string{"{"}})
 	}
 	st := parent.block[len(parent.block)-1]
 	st.opened = true
@@ -265,17 +264,8 @@ func (b *blockReader) closeBlock(line int) {
 	b.open = b.open[:len(b.open)-1]
 }
 
-// masked returns a keyword and its values, without those that are secret.
-func masked(raw string) string {
-	word, rest, _ := strings.Cut(raw, " ")
-	if rest != "" && (secretWord(word) || word == "key") { // the keys of auth_hmac
-		return word + " " + mask
-	}
-	return raw
-}
-
 // flat writes a statement and its block in one line, as far as anybody reads
-// on.
+// on, without secrets.
 func (st *statement) flat() string {
 	const enough = 400
 	var b strings.Builder
@@ -284,7 +274,7 @@ func (st *statement) flat() string {
 		if b.Len() > enough {
 			return
 		}
-		b.WriteString(masked(strings.Join(strings.Fields(st.raw), " ")))
+		b.WriteString(masked(st.words))
 		if !st.opened {
 			return
 		}

@@ -35,7 +35,6 @@ type section struct {
 	six     bool // virtual6
 	ok      bool
 	skipped bool // its reason is told
-	raw     string
 	reals   []noted
 	netmask noted
 	flags   noted
@@ -89,13 +88,17 @@ func (c *cf) split(line int, s string) (key, value string, ok bool) {
 
 // leave lists a directive as not carried over.
 func (c *cf) leave(line int, key, value, why string) {
+	words := strings.Fields(value)
+	if strings.HasPrefix(value, `"`) {
+		words = []string{strings.Trim(value, `"`)}
+	}
 	switch {
-	case value == "":
+	case len(words) == 0:
 		c.left(line, key, why)
-	case secretWord(key) || key == "login" || key == "database":
+	case key == "login" || key == "database":
 		c.left(line, key+"="+mask, why)
 	default:
-		c.left(line, key+"="+value, why)
+		c.left(line, strings.Replace(masked(append([]string{key}, words...)), " ", "=", 1), why)
 	}
 }
 
@@ -122,7 +125,7 @@ func (c *cf) global(line int, s string) {
 	switch {
 	case !ok:
 	case key == "virtual" || key == "virtual6":
-		c.virtual(line, s, value, key == "virtual6")
+		c.virtual(line, key, value)
 	case foreign(key) != "":
 		c.leave(line, key, value, foreign(key))
 	case key == "real" || key == "real6" || key == "scheduler" || key == "persistent" || key == "protocol" || key == "netmask":
@@ -133,15 +136,16 @@ func (c *cf) global(line int, s string) {
 }
 
 // virtual begins a section.
-func (c *cf) virtual(line int, raw, value string, six bool) {
+func (c *cf) virtual(line int, key, value string) {
 	value, _, _ = strings.Cut(value, "#")
 	value = strings.TrimSpace(value)
-	v := &section{six: six, raw: raw}
+	six := key == "virtual6"
+	v := &section{six: six}
 	v.Line, v.Scheduler, v.Protocol = line, "wrr", inventory.TCP
 	c.section = v
 	if isMark(value) {
 		if _, ok := c.number(line, "firewall mark", value, 1, math.MaxUint32); ok {
-			c.left(line, raw, "an inventory names the VIP and the ports of a firewall mark, and ldirectord does not: write the service with fwmark, vip and ports")
+			c.left(line, key+"="+value, "an inventory names the VIP and the ports of a firewall mark, and ldirectord does not: write the service with fwmark, vip and ports")
 		}
 		v.skipped = true
 		return
@@ -300,7 +304,7 @@ func (c *cf) real(at noted, v *section) ([]RealServer, bool) {
 	}
 	rest = strings.TrimSpace(rest)
 	if check, before, after := quotedPair(rest); check != "" {
-		c.left(line, check, noChecks)
+		c.left(line, masked(strings.Fields(check)), noChecks)
 		rest = before + " " + after
 	}
 	ok = c.realFlags(&r, strings.Fields(rest)) && ok

@@ -8,7 +8,6 @@ import (
 	"math"
 	"math/bits"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +31,6 @@ type source struct {
 	problems inventory.Problems
 	services map[serviceKey]int // the line of each
 	names    map[string]bool
-	secrets  secrets
 	told     map[inventory.Problem]bool
 	leftOut  map[Left]bool
 	servers  int
@@ -41,7 +39,7 @@ type source struct {
 func newSource(file string) *source {
 	return &source{
 		file: file, found: Found{Source: file},
-		services: map[serviceKey]int{}, names: map[string]bool{}, secrets: newSecrets(),
+		services: map[serviceKey]int{}, names: map[string]bool{},
 		told: map[inventory.Problem]bool{}, leftOut: map[Left]bool{},
 	}
 }
@@ -77,7 +75,7 @@ func (t *source) done() (*Found, error) {
 // problem reports what is wrong. It returns false, which is what a reader of a
 // value with a mistake returns.
 func (t *source) problem(line int, what, fix string) bool {
-	p := inventory.Problem{Pos: inventory.Pos{File: t.file, Line: line}, What: tidy(what), Fix: tidy(fix)}
+	p := inventory.Problem{Pos: inventory.Pos{File: t.file, Line: line}, What: tidy(locations(what)), Fix: tidy(fix)}
 	switch {
 	case t.told[p]: // of another address of a range
 	case len(t.problems) < maxTold:
@@ -89,7 +87,7 @@ func (t *source) problem(line int, what, fix string) bool {
 	return false
 }
 
-// left lists what is not carried over.
+// left lists what is not carried over; the text is one without secrets.
 func (t *source) left(line int, text, why string) {
 	if len(t.found.Left) == maxTold {
 		if t.problems == nil {
@@ -97,7 +95,7 @@ func (t *source) left(line int, text, why string) {
 		}
 		return
 	}
-	l := Left{Line: line, Text: tidy(t.secrets.mask(text)), Why: why}
+	l := Left{Line: line, Text: tidy(text), Why: why}
 	if t.leftOut[l] { // of another address of a range
 		return
 	}
@@ -122,36 +120,6 @@ func tidy(s string) string {
 		s = string(r[:most]) + "…"
 	}
 	return s
-}
-
-// mask stands in for a secret.
-const mask = "****"
-
-// secretWord reports whether a keyword's value is a secret by its name.
-func secretWord(word string) bool {
-	word = strings.ToLower(word)
-	for _, part := range []string{"pass", "secret", "token"} {
-		if strings.Contains(word, part) {
-			return true
-		}
-	}
-	return false
-}
-
-// secrets finds what looks like one inside a command line or a URL.
-type secrets struct{ option, user *regexp.Regexp }
-
-func newSecrets() secrets {
-	const value = `("[^"]*"|'[^']*'|[^\s"'&]+)`
-	return secrets{
-		option: regexp.MustCompile(`(?i)(--?[\w-]*(?:pass|pwd|secret|token)[\w-]*(?:\s+|\s*=\s*)|[\w-]*(?:pass|pwd|secret|token)[\w-]*=)` + value),
-		user:   regexp.MustCompile(`(://[^\s/:@]*:)[^\s/@]+@`),
-	}
-}
-
-func (s secrets) mask(text string) string {
-	text = s.option.ReplaceAllString(text, "${1}"+mask)
-	return s.user.ReplaceAllString(text, "${1}"+mask+"@")
 }
 
 // plain makes a name that an inventory takes of what people call a thing: no
