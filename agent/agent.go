@@ -54,6 +54,7 @@ func (a *Agent) Serve(ctx context.Context, rw io.ReadWriter) error {
 	defer a.standIn.end()
 	return wire.Serve(ctx, rw, map[wire.Method]wire.Handler{
 		wire.MethodObserve:  wire.Handle(a.observe),
+		wire.MethodAdopt:    wire.Handle(a.adopt),
 		wire.MethodApply:    wire.Handle(a.apply),
 		wire.MethodDrain:    wire.Handle(a.drain),
 		wire.MethodSettle:   wire.Handle(a.settle),
@@ -111,7 +112,17 @@ func (a *Agent) observe(ctx context.Context, req wire.ObserveRequest) (wire.Obse
 
 func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyResult, error) {
 	var res wire.ApplyResult
-	steps, stale, err := a.current(ctx, req.Steps)
+	for _, s := range req.Steps {
+		if !s.Sound() {
+			return res, fault.New(fault.Bug, "a step changes nothing, one thing into another, or removes what is to be kept")
+		}
+	}
+	unlock, err := a.lock(ctx)
+	if err != nil {
+		return res, err
+	}
+	defer unlock()
+	steps, stale, err := a.current(ctx, req.Topology, req.Steps)
 	if err != nil || len(stale) != 0 {
 		return wire.ApplyResult{Stale: stale}, err
 	}
@@ -127,9 +138,11 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 		}
 	}
 	for _, s := range steps {
-		if err := a.Kernel.Do(ctx, s.Change); err != nil {
-			res.Failed = fault.From(err)
-			break
+		if s.Change.Before != s.Change.After { // it may have come by itself, and just so
+			if err := a.Kernel.Do(ctx, s.Change); err != nil {
+				res.Failed = fault.From(err)
+				break
+			}
 		}
 		res.Done++
 	}
@@ -144,8 +157,13 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 
 // current compares what the steps expect with what is there now, and returns
 // the steps as they are now: what comes by itself (a module brings settings and
-// its device with it) was not there yet when the plan was made.
-func (a *Agent) current(ctx context.Context, planned []wire.Step) (steps []wire.Step, stale []string, err error) {
+// its device with it) was not there yet when the plan was made. Nor is a step of
+// use that another topology on the host has come to be against.
+func (a *Agent) current(ctx context.Context, topology string, planned []wire.Step) (steps []wire.Step, stale []string, err error) {
+	others, err := a.holders(topology)
+	if err != nil {
+		return nil, nil, err
+	}
 	asked := make([]state.ID, len(planned))
 	for i, s := range planned {
 		asked[i] = s.Change.ID()
@@ -159,16 +177,29 @@ func (a *Agent) current(ctx context.Context, planned []wire.Step) (steps []wire.
 		switch want := s.Change.Before; {
 		case want == nil && there && comes(is):
 			s.Change.Before = is
-		case want == nil && there:
-			stale = append(stale, fmt.Sprintf("%s was absent and is there now", state.Text(is)))
-		case want != nil && !there:
-			stale = append(stale, fmt.Sprintf("%s was there and is gone now", state.Text(want)))
 		case want != is:
-			stale = append(stale, fmt.Sprintf("%s is now %s", state.Text(want), is.Value()))
+			stale = append(stale, changed(want, is))
+		}
+		for _, other := range others[s.Change.ID()] {
+			if s.Restore || other.entries[s.Change.ID()].After.Item != s.Change.After {
+				stale = append(stale, fmt.Sprintf("%s is held by topology %s now", state.Text(other.entries[s.Change.ID()].After.Item), other.topology))
+			}
 		}
 		steps = append(steps, s)
 	}
 	return steps, stale, nil
+}
+
+// changed says how an item is not as the plan says.
+func changed(want, is state.Item) string {
+	switch {
+	case want == nil:
+		return fmt.Sprintf("%s was absent and is there now", state.Text(is))
+	case is == nil:
+		return fmt.Sprintf("%s was there and is gone now", state.Text(want))
+	default:
+		return fmt.Sprintf("%s is now %s", state.Text(want), is.Value())
+	}
 }
 
 // comes reports whether an item can come with a kernel module.
@@ -188,65 +219,6 @@ func (a *Agent) announce(_ context.Context, req wire.AnnounceRequest) (wire.Noth
 		}
 	}
 	return wire.Nothing{}, nil
-}
-
-func (a *Agent) settle(_ context.Context, req wire.SettleRequest) (wire.Nothing, error) {
-	journal, err := readJournal(a.Dir, req.Topology)
-	if err != nil {
-		return wire.Nothing{}, err
-	}
-	found := len(journal.entries)+len(journal.members) != 0
-	changed := journal.know(req.Members) && found
-	for _, e := range req.Adopt {
-		if !e.Sound() {
-			return wire.Nothing{}, fault.New(fault.Bug, "asked to adopt nothing, or one thing for another")
-		}
-		changed = journal.adopt(e, req.Part) || changed
-	}
-	if err := a.handOver(journal, req.Forget); err != nil {
-		return wire.Nothing{}, err
-	}
-	for _, id := range req.Forget {
-		changed = journal.forget(id) || changed
-	}
-	if len(journal.entries) == 0 && (!found || !req.Keep) {
-		journal.members, changed = nil, true
-	}
-	if changed {
-		err = a.write(journal)
-	}
-	if err == nil && req.Leave {
-		err = a.leave()
-	}
-	return wire.Nothing{}, err
-}
-
-// handOver tells the other topologies on this host what was there before the
-// items that this one is about to forget: the last to let go puts it back. Their
-// journals are written first, so that what was found is in one of them whenever
-// the agent dies.
-func (a *Agent) handOver(from *journal, forget []state.ID) error {
-	if len(forget) == 0 {
-		return nil
-	}
-	others, err := readJournals(a.Dir)
-	if err != nil {
-		return err
-	}
-	for _, other := range others {
-		changed := false
-		for _, id := range forget {
-			if e, held := from.entries[id]; held && other.topology != from.topology {
-				changed = other.inherit(e) || changed
-			}
-		}
-		if changed {
-			if err := a.write(other); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // errNoTopology guards the file names made from it.

@@ -15,20 +15,8 @@ const drainPoll = 200 * time.Millisecond
 // connections have ended, or the limit has passed. With weight 0 IPVS sends
 // no new connection and keeps serving the ones it has.
 func (a *Agent) drain(ctx context.Context, req wire.DrainRequest) (wire.DrainResult, error) {
-	now, _, err := a.Kernel.Observe(ctx, nil)
-	if err != nil {
-		return wire.DrainResult{}, err
-	}
-	for _, d := range req.Destinations {
-		is, ok := now[state.IDOf(d)].(state.Destination)
-		if !ok || is.Weight == 0 {
-			continue
-		}
-		quiet := is
-		quiet.Weight = 0
-		if err := a.Kernel.Do(ctx, state.Change{Before: is, After: quiet}); err != nil {
-			return wire.DrainResult{}, err
-		}
+	if stale, err := a.quieten(ctx, req.Destinations); err != nil || len(stale) != 0 {
+		return wire.DrainResult{Stale: stale}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, req.Limit)
 	defer cancel()
@@ -43,4 +31,39 @@ func (a *Agent) drain(ctx context.Context, req wire.DrainRequest) (wire.DrainRes
 		case <-time.After(drainPoll):
 		}
 	}
+}
+
+// quieten gives destinations weight 0, or none of them if one is not as it was
+// planned for.
+func (a *Agent) quieten(ctx context.Context, planned []state.Destination) (stale []string, err error) {
+	unlock, err := a.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	now, _, err := a.Kernel.Observe(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	var changes []state.Change
+	for _, d := range planned {
+		quiet := d
+		quiet.Weight = 0
+		switch is := now[state.IDOf(d)]; is {
+		case quiet: // a run that was cut short came so far
+		case d:
+			changes = append(changes, state.Change{Before: d, After: quiet})
+		default:
+			stale = append(stale, changed(d, is))
+		}
+	}
+	if len(stale) != 0 {
+		return stale, nil
+	}
+	for _, c := range changes {
+		if err := a.Kernel.Do(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
 }

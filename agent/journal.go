@@ -200,7 +200,7 @@ func readJournals(dir string) ([]*journal, error) {
 	return out, nil
 }
 
-// write is writeJournal.
+// write replaces a journal, and is where tests let an agent die.
 func (a *Agent) write(j *journal) error {
 	if a.beforeWrite != nil {
 		if err := a.beforeWrite(); err != nil {
@@ -231,9 +231,12 @@ func writeJournal(dir string, j *journal) error {
 		}
 		return nil
 	}
-	text, err := json.MarshalIndent(j.file(), "", "  ")
+	text, err := json.Marshal(j.file())
 	if err != nil {
 		return err
+	}
+	if len(text) >= maxJournal {
+		return fault.New(fault.Unsupported, "journal: %d bytes for %d items are over the limit of %d; make the topology smaller", len(text), len(j.entries), maxJournal)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("journal: %w", err)

@@ -143,7 +143,7 @@ func TestLeave(t *testing.T) {
 func TestAdoptWhatIsUnsound(t *testing.T) {
 	for _, e := range []wire.Entry{{}, {Before: state.Tagged{Item: off}}, {Before: state.Tagged{Item: off}, After: state.Tagged{Item: vip}}} {
 		a := newAgent(t)
-		if _, err := a.settle(t.Context(), wire.SettleRequest{Topology: "t", Adopt: []wire.Entry{e}}); err == nil {
+		if _, err := a.adopt(t.Context(), wire.AdoptRequest{Topology: "t", Entries: []wire.Entry{e}}); err == nil {
 			t.Errorf("adopted %v", e)
 		}
 		if held := entries(t, a); len(held) != 0 {

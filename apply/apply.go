@@ -159,6 +159,9 @@ func Run(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
 	if p.Failed() {
 		return fault.New(p.Failure().Kind, "the plan has hosts that failed; nothing was changed")
 	}
+	if err := adopt(ctx, p, hosts, opts); err != nil {
+		return err
+	}
 	done := 0
 	for _, wave := range waves(p) {
 		faults, n := runWave(ctx, p, wave, hosts, opts)
@@ -170,9 +173,26 @@ func Run(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
 	return errors.Join(announce(ctx, p, hosts, opts), settle(ctx, p, hosts, opts))
 }
 
+// adopt records on the hosts what was found in place.
+func adopt(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
+	return beside(p, opts, "adopt", func(h plan.Host) error {
+		if len(h.Adopt) == 0 {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(ctx, opts.limit())
+		defer cancel()
+		var res wire.AdoptResult
+		err := hosts[h.Name].Call(ctx, wire.MethodAdopt, wire.AdoptRequest{Topology: p.Topology, Members: p.Members, Entries: h.Adopt, Part: p.Only != nil}, &res)
+		if err == nil && len(res.Stale) != 0 {
+			err = &staleError{res.Stale}
+		}
+		return err
+	})
+}
+
 // announce has directors tell their segments where the VIPs are.
 func announce(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
-	return finish(p, opts, "announce", func(h plan.Host) error {
+	return beside(p, opts, "announce", func(h plan.Host) error {
 		if len(h.Announce) == 0 {
 			return nil
 		}
@@ -294,25 +314,27 @@ func drain(ctx context.Context, name string, steps []wire.Step, host wire.Caller
 	if err := host.Call(ctx, wire.MethodDrain, wire.DrainRequest{Destinations: going, Limit: opts.Drain}, &res); err != nil {
 		return err
 	}
+	if len(res.Stale) != 0 {
+		return &staleError{res.Stale}
+	}
 	if res.Active != 0 {
 		opts.progress()(fmt.Sprintf("%s: %d connections were still open after %s", name, res.Active, opts.Drain))
 	}
 	return nil
 }
 
-// settle brings the hosts' journals up to date with what was found in place.
-// Hosts that have left the inventory come first: only the journals of the others
+// settle has the hosts' journals forget what is no longer held. Hosts that have left the inventory come first: only the journals of the others
 // know of them, and forget them once they hold nothing.
 func settle(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
 	for _, left := range []bool{true, false} {
-		err := finish(p, opts, "journal", func(h plan.Host) error {
+		err := beside(p, opts, "journal", func(h plan.Host) error {
 			if h.Left != left || !unsettled(p, h) {
 				return nil
 			}
 			ctx, cancel := context.WithTimeout(ctx, opts.limit())
 			defer cancel()
 			return hosts[h.Name].Call(ctx, wire.MethodSettle, wire.SettleRequest{
-				Topology: p.Topology, Members: p.Remaining(), Adopt: h.Adopt, Forget: h.Forget, Part: p.Only != nil,
+				Topology: p.Topology, Members: p.Remaining(), Forget: h.Forget, HandOver: h.HandOver,
 				Keep: len(p.LeftOut) != 0, Leave: p.Destroy || h.Left,
 			}, nil)
 		})
@@ -327,12 +349,12 @@ func settle(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error 
 // so.
 func unsettled(p *plan.Plan, h plan.Host) bool {
 	restores := func(a plan.Action) bool { return a.Restore }
-	return len(h.Adopt)+len(h.Forget) != 0 || h.Remember || h.Left || p.Destroy ||
+	return len(h.Adopt)+len(h.Forget)+len(h.HandOver) != 0 || h.Remember || h.Left || p.Destroy ||
 		slices.ContainsFunc(h.Actions, restores) || len(p.Remaining()) != len(p.Members)
 }
 
-// finish does on every host what comes after the waves, and joins the errors.
-func finish(p *plan.Plan, opts Options, what string, f func(plan.Host) error) error {
+// beside does on every host what belongs to no wave, and joins the errors.
+func beside(p *plan.Plan, opts Options, what string, f func(plan.Host) error) error {
 	faults, _ := each(p, opts, func(h plan.Host) (int, error) { return 0, f(h) })
 	errs := make([]error, len(faults))
 	for i, fault := range faults {

@@ -172,7 +172,7 @@ func (w *world) byHost(t *rapid.T, inv *inventory.Inventory, destroy bool, needs
 		}
 		var names []string
 		for _, h := range last.Hosts {
-			if len(h.Actions)+len(h.Adopt)+len(h.Forget) != 0 || h.Remember {
+			if len(h.Actions)+len(h.Adopt)+len(h.Forget)+len(h.HandOver) != 0 || h.Remember {
 				names = append(names, h.Name)
 			}
 		}

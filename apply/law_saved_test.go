@@ -56,7 +56,7 @@ func (w *world) meanwhile(t *rapid.T, p *plan.Plan, observed map[string]plan.Obs
 		id := rapid.SampledFrom(ids).Draw(t, "held by another")
 		item := touched(w.inv, p, observed)[h.Name][id]
 		entry := wire.Entry{Before: state.Tagged{}, After: state.Tagged{Item: item}, Reason: "theirs"}
-		w.settle(t, h.Name, wire.SettleRequest{Topology: "third", Adopt: []wire.Entry{entry}})
+		w.adopt(t, h.Name, wire.AdoptRequest{Topology: "third", Entries: []wire.Entry{entry}})
 		return h.Name + ": another topology holds " + id, true
 	default: // something that is wanted or held is another, or gone
 		ids := slices.Sorted(maps.Keys(touched(w.inv, p, observed)[h.Name]))
@@ -112,12 +112,13 @@ func touched(inv *inventory.Inventory, p *plan.Plan, observed map[string]plan.Ob
 	return out
 }
 
-// settle asks a host's agent to settle.
-func (w *world) settle(t *rapid.T, host string, req wire.SettleRequest) {
+// adopt asks a host's agent to adopt.
+func (w *world) adopt(t *rapid.T, host string, req wire.AdoptRequest) {
 	hosts, done := w.connect()
 	defer done()
-	if err := hosts[host].Call(context.Background(), wire.MethodSettle, req, nil); err != nil {
-		t.Fatal(err)
+	var res wire.AdoptResult
+	if err := hosts[host].Call(context.Background(), wire.MethodAdopt, req, &res); err != nil || len(res.Stale) != 0 {
+		t.Fatal(err, res.Stale)
 	}
 }
 

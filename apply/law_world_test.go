@@ -100,8 +100,8 @@ func (w *world) nothingLeft(t *rapid.T, what string, inv *inventory.Inventory) *
 		t.Fatalf("%s: the plan is not empty:\n%s", what, planString(t, p))
 	}
 	for _, h := range p.Hosts {
-		if len(h.Adopt)+len(h.Forget) != 0 || h.Remember || h.Left {
-			t.Fatalf("%s: %s: adopts %v, forgets %v, remembers %t, left %t", what, h.Name, h.Adopt, h.Forget, h.Remember, h.Left)
+		if len(h.Adopt)+len(h.Forget)+len(h.HandOver) != 0 || h.Remember || h.Left {
+			t.Fatalf("%s: %s: adopts %v, forgets %v, remembers %t, left %t", what, h.Name, h.Adopt, slices.Concat(h.Forget, h.HandOver), h.Remember, h.Left)
 		}
 	}
 	if d := plan.Deviations(inv, observed); !d.Clean() {

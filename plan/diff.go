@@ -82,7 +82,11 @@ func (h *Host) putBack(e wire.Entry, is state.Item, shared bool) {
 	// A setting that was not there before belongs to a device that came later
 	// and goes with it.
 	_, setting := e.After.Item.(state.Sysctl)
-	if is == before || shared || setting && (is == nil || before == nil) {
+	switch {
+	case shared:
+		h.HandOver = append(h.HandOver, e.ID())
+		return
+	case is == before || setting && (is == nil || before == nil):
 		h.Forget = append(h.Forget, e.ID())
 		return
 	}

@@ -231,6 +231,6 @@ func (h *Host) narrowJournal(only Only) {
 	}
 	h.Adopt = adopt
 	if len(only.Services) != 0 {
-		h.Forget = nil // what is no longer held has no services of its own any more
+		h.Forget, h.HandOver = nil, nil // what is no longer held has no services of its own any more
 	}
 }

@@ -54,10 +54,11 @@ type Host struct {
 	// the end: neighbours may have learned of them from a real server that did
 	// not keep quiet.
 	Announce []state.Address `json:"announce,omitempty"`
-	// Adopt, Forget and Remember are the journal's part.
-	Adopt    []wire.Entry `json:"adopt,omitempty"`    // was found in place, or is for other services now
-	Forget   []state.ID   `json:"forget,omitempty"`   // is no longer held
-	Remember bool         `json:"remember,omitempty"` // the journal's list of members is out of date
+	// Adopt, Forget, HandOver and Remember are the journal's part.
+	Adopt    []wire.Entry `json:"adopt,omitempty"`     // was found in place, or is for other services now
+	Forget   []state.ID   `json:"forget,omitempty"`    // is no longer held
+	HandOver []state.ID   `json:"hand_over,omitempty"` // is no longer held here, and stays: another topology on the host holds it
+	Remember bool         `json:"remember,omitempty"`  // the journal's list of members is out of date
 }
 
 // Action is one change on one host.

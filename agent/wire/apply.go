@@ -9,6 +9,9 @@ import (
 
 // The methods that change a host.
 const (
+	// MethodAdopt records what a plan found already in place.
+	// Request AdoptRequest, answer AdoptResult.
+	MethodAdopt Method = "adopt"
 	// MethodApply carries out steps in their order, keeping the journal.
 	// Request ApplyRequest, answer ApplyResult.
 	MethodApply Method = "apply"
@@ -18,14 +21,27 @@ const (
 	// MethodAnnounce tells the segment where addresses are that the host has.
 	// Request AnnounceRequest, answer Nothing.
 	MethodAnnounce Method = "announce"
-	// MethodSettle records what a plan found already in place, forgets what
-	// is no longer held, and removes a journal that holds nothing.
+	// MethodSettle forgets what is no longer held, and removes a journal that
+	// holds nothing.
 	// Request SettleRequest, answer Nothing.
 	MethodSettle Method = "settle"
 )
 
 // Nothing is an answer that says only that it was done.
 type Nothing struct{}
+
+// AdoptRequest begins a run on one host, ahead of the first wave.
+type AdoptRequest struct {
+	Topology string   `json:"topology"`
+	Members  []Member `json:"members"` // as in Journal
+	Entries  []Entry  `json:"entries"`
+	Part     bool     `json:"part,omitempty"` // as in ApplyRequest
+}
+
+// AdoptResult lists items that are not in place any more; then none is adopted.
+type AdoptResult struct {
+	Stale []string `json:"stale,omitempty"`
+}
 
 // Step is one change with what the journal keeps of it.
 type Step struct {
@@ -36,6 +52,20 @@ type Step struct {
 	// Restore says that the change puts back what was there before lvsform
 	// came: the journal lets go of the item.
 	Restore bool `json:"restore,omitempty"`
+}
+
+// Sound reports whether the step changes one thing, and removes it only to put
+// back that it was not there.
+func (s Step) Sound() bool {
+	before, after := s.Change.Before, s.Change.After
+	switch {
+	case before == nil && after == nil:
+		return false
+	case after == nil:
+		return s.Restore
+	default:
+		return before == nil || state.IDOf(before) == state.IDOf(after)
+	}
 }
 
 // ApplyRequest is a plan's work on one host in one wave.
@@ -67,6 +97,9 @@ type DrainRequest struct {
 // DrainResult tells what is left.
 type DrainResult struct {
 	Active uint64 `json:"active"` // connections still open when the limit passed
+	// Stale lists destinations that were not as the plan says; then nothing was
+	// done. One that has weight 0 already is as good.
+	Stale []string `json:"stale,omitempty"`
 }
 
 // AnnounceRequest names addresses.
@@ -78,9 +111,10 @@ type AnnounceRequest struct {
 type SettleRequest struct {
 	Topology string     `json:"topology"`
 	Members  []Member   `json:"members"` // as in Journal
-	Adopt    []Entry    `json:"adopt,omitempty"`
 	Forget   []state.ID `json:"forget,omitempty"`
-	Part     bool       `json:"part,omitempty"` // as in ApplyRequest
+	// HandOver is forgotten, too, and stays: another topology on the host holds
+	// it. If none does any more, that is an error, and nothing is forgotten.
+	HandOver []state.ID `json:"hand_over,omitempty"`
 	// Keep leaves a journal in place that holds nothing: hosts that only the
 	// journals know of still hold something.
 	Keep bool `json:"keep,omitempty"`

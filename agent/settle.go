@@ -1,0 +1,132 @@
+package agent
+
+import (
+	"context"
+	"slices"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/state"
+)
+
+// adopt comes first in a run: from then on no other topology on this host takes
+// away what this one counts on.
+func (a *Agent) adopt(ctx context.Context, req wire.AdoptRequest) (wire.AdoptResult, error) {
+	var res wire.AdoptResult
+	asked := make([]state.ID, len(req.Entries))
+	for i, e := range req.Entries {
+		if !e.Sound() {
+			return res, fault.New(fault.Bug, "asked to adopt nothing, or one thing for another")
+		}
+		asked[i] = e.ID()
+	}
+	unlock, err := a.lock(ctx)
+	if err != nil {
+		return res, err
+	}
+	defer unlock()
+	now, _, err := a.Kernel.Observe(ctx, asked)
+	if err != nil {
+		return res, err
+	}
+	for _, e := range req.Entries {
+		if is := now[e.ID()]; is != e.After.Item {
+			res.Stale = append(res.Stale, changed(e.After.Item, is))
+		}
+	}
+	if len(res.Stale) != 0 {
+		return res, nil
+	}
+	journal, err := readJournal(a.Dir, req.Topology)
+	if err != nil {
+		return res, err
+	}
+	news := journal.know(req.Members)
+	for _, e := range req.Entries {
+		news = journal.adopt(e, req.Part) || news
+	}
+	if news {
+		err = a.write(journal)
+	}
+	return res, err
+}
+
+// settle ends a run.
+func (a *Agent) settle(ctx context.Context, req wire.SettleRequest) (wire.Nothing, error) {
+	unlock, err := a.lock(ctx)
+	if err != nil {
+		return wire.Nothing{}, err
+	}
+	defer unlock()
+	journal, err := readJournal(a.Dir, req.Topology)
+	if err != nil {
+		return wire.Nothing{}, err
+	}
+	found := len(journal.entries)+len(journal.members) != 0
+	changed := journal.know(req.Members) && found
+	if err := a.handOver(journal, req.HandOver); err != nil {
+		return wire.Nothing{}, err
+	}
+	for _, id := range slices.Concat(req.Forget, req.HandOver) {
+		changed = journal.forget(id) || changed
+	}
+	if len(journal.entries) == 0 && (!found || !req.Keep) {
+		journal.members, changed = nil, true
+	}
+	if changed {
+		err = a.write(journal)
+	}
+	if err == nil && req.Leave {
+		err = a.leave()
+	}
+	return wire.Nothing{}, err
+}
+
+// handOver tells the other topologies on this host what was there before the
+// items that this one is about to forget: the last to let go puts it back. Their
+// journals are written first, so that what was found is in one of them whenever
+// the agent dies.
+func (a *Agent) handOver(from *journal, ids []state.ID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	others, err := a.holders(from.topology)
+	if err != nil {
+		return err
+	}
+	var heirs []*journal
+	for _, id := range ids {
+		e, held := from.entries[id]
+		if held && len(others[id]) == 0 {
+			return fault.New(fault.Stale, "%s: no other topology on this host holds it any more; plan again, and it is put back", state.Text(e.After.Item))
+		}
+		for _, other := range others[id] {
+			if held && other.inherit(e) && !slices.Contains(heirs, other) {
+				heirs = append(heirs, other)
+			}
+		}
+	}
+	for _, heir := range heirs {
+		if err := a.write(heir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holders lists, for each item, the other topologies on this host that hold it.
+func (a *Agent) holders(topology string) (map[state.ID][]*journal, error) {
+	journals, err := readJournals(a.Dir)
+	if err != nil {
+		return nil, err
+	}
+	out := map[state.ID][]*journal{}
+	for _, j := range journals {
+		if j.topology != topology {
+			for id := range j.entries {
+				out[id] = append(out[id], j)
+			}
+		}
+	}
+	return out, nil
+}
