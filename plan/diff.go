@@ -19,7 +19,7 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 		held[e.ID()] = e
 	}
 	others := elsewhere(obs)
-	wanted := map[state.ID]bool{}
+	wanted, refused := map[state.ID]bool{}, map[state.ID]bool{}
 	for _, w := range wants {
 		id := state.IDOf(w.Item)
 		wanted[id] = true
@@ -44,6 +44,7 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 		default:
 			if _, service := w.Item.(state.Service); service && is != nil && !ours {
 				h.Errors = append(h.Errors, conflict(is, w.Item, obs.Foreign))
+				refused[id] = true
 				continue
 			}
 			h.act(state.Change{Before: is, After: w.Item}, w.Role, w.Reason, w.For, false)
@@ -54,6 +55,11 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 			h.putBack(e, obs.State[e.ID()], others[e.ID()].topology != "")
 		}
 	}
+	lvsforms := func(id state.ID) bool {
+		_, ours := held[id]
+		return ours || others[id].topology != "" || refused[id] // which is one conflict, not two
+	}
+	h.Errors = append(h.Errors, trespasses(h.Actions, obs, lvsforms)...)
 	if len(h.Errors) != 0 {
 		h.Actions = []Action{}
 	}

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -12,25 +14,71 @@ import (
 	"github.com/lvsform/lvsform/state"
 )
 
-// conflict is about a virtual service on our VIP and port that lvsform did not
-// make: whoever did would fight over it.
+// conflict is about a virtual service on our VIP and port, or a sync daemon, that
+// lvsform did not make: whoever did would fight over it.
 func conflict(is, want state.Item, signs []state.Foreign) *fault.Error {
 	return fault.New(fault.Conflict, "%s: is already there as %q, and lvsform did not make it (wanted %q); %s; remove it there, or make the inventory say the same",
 		state.IDOf(is), is.Value(), want.Value(), suspicion(signs))
 }
 
-// suspicion says who seems to own a virtual service, by the signs on its host.
-func suspicion(signs []state.Foreign) string {
-	var who []string
-	for _, s := range signs {
-		if slices.Contains(balancers(), s.Owner) {
-			who = append(who, s.Owner+" ("+s.What+")")
+// trespasses are the conflicts of actions with another program that balances
+// on the host: they change destinations in a virtual service, or a sync daemon,
+// that lvsform holds in no journal. A health checker does the same all the time,
+// and a real server without weight may be a dead one.
+func trespasses(actions []Action, obs wire.Observed, lvsforms func(state.ID) bool) []*fault.Error {
+	if suspects(obs.Foreign) == nil {
+		return nil
+	}
+	var out []*fault.Error
+	var services []state.ID
+	changes := map[state.ID][]state.Change{}
+	for _, a := range actions {
+		c := a.Change()
+		switch i := cmp.Or(c.Before, c.After).(type) {
+		case state.Destination:
+			id := state.IDOf(state.Service{ServiceID: i.Service})
+			if obs.State[id] == nil || lvsforms(id) {
+				continue
+			}
+			if changes[id] == nil {
+				services = append(services, id)
+			}
+			changes[id] = append(changes[id], c)
+		case state.SyncDaemon:
+			if c.Before != nil && c.After != nil && !lvsforms(c.ID()) {
+				out = append(out, conflict(c.Before, c.After, obs.Foreign))
+			}
 		}
 	}
+	for _, id := range services {
+		more := ""
+		if n := len(changes[id]) - 1; n != 0 {
+			more = fmt.Sprintf(", and %d more", n)
+		}
+		out = append(out, fault.New(fault.Conflict, "%s: lvsform did not make it, and would change destinations of it (%s%s); %s; remove it there, or take it out of the inventory",
+			id, changes[id][0], more, suspicion(obs.Foreign)))
+	}
+	return out
+}
+
+// suspicion says who seems to own a virtual service, by the signs on its host.
+func suspicion(signs []state.Foreign) string {
+	who := suspects(signs)
 	if who == nil {
 		return "nothing that runs on the host tells whose it is, so it may have been made by hand with ipvsadm"
 	}
 	return "it seems to belong to " + strings.Join(who, " or ")
+}
+
+// suspects are the signs of programs that make virtual services.
+func suspects(signs []state.Foreign) []string {
+	var out []string
+	for _, s := range signs {
+		if slices.Contains(balancers(), s.Owner) {
+			out = append(out, s.Owner+" ("+s.What+")")
+		}
+	}
+	return out
 }
 
 // balancers are the programs that make virtual services, and those of clusters
