@@ -54,8 +54,11 @@ func (w *world) meanwhile(t *rapid.T, p *plan.Plan, observed map[string]plan.Obs
 			return "", false
 		}
 		id := rapid.SampledFrom(ids).Draw(t, "held by another")
-		item := touched(w.inv, p, observed)[h.Name][id]
-		entry := wire.Entry{Before: state.Tagged{}, After: state.Tagged{Item: item}, Reason: "theirs"}
+		is, there := k.State[state.IDOf(touched(w.inv, p, observed)[h.Name][id])]
+		if !there {
+			return "", false // nobody adopts what is not there
+		}
+		entry := wire.Entry{Before: state.Tagged{}, After: state.Tagged{Item: is}, Reason: "theirs"}
 		w.adopt(t, h.Name, wire.AdoptRequest{Topology: "third", Entries: []wire.Entry{entry}})
 		return h.Name + ": another topology holds " + id, true
 	default: // something that is wanted or held is another, or gone
