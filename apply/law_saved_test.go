@@ -31,7 +31,7 @@ func (w *world) meanwhile(t *rapid.T, p *plan.Plan, observed map[string]plan.Obs
 		k.State.Put(i)
 		return h.Name + " has " + state.Text(i)
 	}
-	switch rapid.IntRange(0, 6).Draw(t, "meanwhile") {
+	switch rapid.IntRange(0, 7).Draw(t, "meanwhile") {
 	case 0, 1: // what is of no matter
 		i := rapid.SampledFrom([]state.Item{
 			state.Link{Name: "docker7", MAC: "02:42:00:00:00:07", MTU: 1400, Up: true},
@@ -61,6 +61,14 @@ func (w *world) meanwhile(t *rapid.T, p *plan.Plan, observed map[string]plan.Obs
 		entry := wire.Entry{Before: state.Tagged{}, After: state.Tagged{Item: is}, Reason: "theirs"}
 		w.adopt(t, h.Name, wire.AdoptRequest{Topology: "third", Entries: []wire.Entry{entry}})
 		return h.Name + ": another topology holds " + id, true
+	case 5: // somebody applied an inventory with one more host
+		journal := observed[h.Name].Journal
+		if len(journal.Entries) == 0 {
+			return "", false
+		}
+		db9 := wire.Member{Name: "db9", Address: "192.0.2.9"}
+		w.adopt(t, h.Name, wire.AdoptRequest{Topology: p.Topology, Members: append(slices.Clone(journal.Members), db9)})
+		return h.Name + ": the topology has one more host", true
 	default: // something that is wanted or held is another, or gone
 		ids := slices.Sorted(maps.Keys(touched(w.inv, p, observed)[h.Name]))
 		if len(ids) == 0 {

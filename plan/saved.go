@@ -219,80 +219,6 @@ func (s *Saved) Left() []wire.Member {
 	return out
 }
 
-// Unchanged compares the hosts with what the plan was made from. The error
-// names, host by host, what moved.
-func (s *Saved) Unchanged(inv *inventory.Inventory, observed map[string]Observation) error {
-	now, err := bases(inv, s.Plan.Destroy, observed)
-	if err != nil {
-		return err
-	}
-	var lines []string
-	kind := fault.Stale
-	for _, then := range s.Basis {
-		at := slices.IndexFunc(now, func(b Basis) bool { return b.Host == then.Host })
-		switch {
-		case at < 0 && observed[then.Host].Err != nil:
-			kind = fault.Of(observed[then.Host].Err)
-			lines = append(lines, fmt.Sprintf("%s: %v", then.Host, observed[then.Host].Err))
-		case at < 0:
-			lines = append(lines, then.Host+": was not observed")
-		case now[at].Fingerprint != then.Fingerprint:
-			for _, m := range moved(then.Observed, now[at].Observed) {
-				lines = append(lines, then.Host+": "+m)
-			}
-		}
-	}
-	if lines == nil {
-		return nil
-	}
-	return fault.New(kind, "the hosts are not as they were when the plan was made; nothing was changed:\n  %s\nplan again, look at what is different, and apply that", strings.Join(lines, "\n  "))
-}
-
-// moved says what differs between two observations of what a plan depends on.
-func moved(then, now wire.Observed) []string {
-	var out []string
-	all := state.Host{}
-	for _, h := range []state.Host{then.State, now.State} {
-		for _, i := range h {
-			all.Put(i)
-		}
-	}
-	for _, i := range all.Items() {
-		id := state.IDOf(i)
-		switch was, is := then.State[id], now.State[id]; {
-		case was == is:
-		case was == nil:
-			out = append(out, state.Text(is)+" was absent and is there now")
-		case is == nil:
-			out = append(out, state.Text(was)+" was there and is gone now")
-		default:
-			out = append(out, fmt.Sprintf("%s is now %s", state.Text(was), is.Value()))
-		}
-	}
-	for _, j := range append([]wire.Journal{then.Journal}, then.Others...) {
-		if other := journalOf(now, j.Topology); !slices.EqualFunc(j.Entries, other.Entries, sameEntry) {
-			out = append(out, fmt.Sprintf("what topology %s holds there has changed", j.Topology))
-		}
-	}
-	if out == nil {
-		out = []string{"what is known of topologies or modules there has changed"}
-	}
-	return out
-}
-
-func journalOf(o wire.Observed, topology string) wire.Journal {
-	for _, j := range append([]wire.Journal{o.Journal}, o.Others...) {
-		if j.Topology == topology {
-			return j
-		}
-	}
-	return wire.Journal{}
-}
-
-func sameEntry(a, b wire.Entry) bool {
-	return a.Before == b.Before && a.After == b.After && slices.Equal(a.For, b.For)
-}
-
 func digest(text []byte) string {
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
@@ -365,7 +291,7 @@ func basisOf(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want, ob
 		}
 	}
 	held := append([]wire.Entry{}, obs.Journal.Entries...) // an array in JSON, not null
-	out := wire.Observed{State: state.Host{}, Missing: obs.Missing, Journal: wire.Journal{Topology: inv.Name, Entries: held}}
+	out := wire.Observed{State: state.Host{}, Missing: obs.Missing, Journal: wire.Journal{Topology: inv.Name, Entries: held, Members: obs.Journal.Members}}
 	for id, i := range obs.State {
 		if ids[id] || matters(i) {
 			out.State[id] = i

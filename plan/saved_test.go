@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -187,6 +188,51 @@ func TestSavedPlanLaidOutAnew(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got, values()...); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+}
+
+// What a journal says of the topology's hosts is written to all of them by a run:
+// a plan that was made from another list would bring that back.
+func TestSavedPlanAndMembers(t *testing.T) {
+	inv, err := inventory.Parse("lvsform.yaml", []byte(smallInventory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := ready(inv)
+	observed := carriedOut(plan.Make(inv, before), before)
+	lb, web1, db9 := plan.Members(inv)[0], plan.Members(inv)[1], wire.Member{Name: "db9", Address: "192.0.2.9"}
+	moved := web1
+	moved.Port = 2222
+	for _, c := range []struct {
+		what    string
+		members []wire.Member
+		says    string // empty: nothing moved
+	}{
+		{"the same", []wire.Member{lb, web1}, ""},
+		{"one more", []wire.Member{lb, web1, db9}, "+ db9"},
+		{"one less", []wire.Member{lb}, "- web1"},
+		{"one elsewhere", []wire.Member{lb, moved}, "~ web1"},
+		{"one for another", []wire.Member{lb, db9}, "+ db9, - web1"},
+		{"another order", []wire.Member{web1, lb}, "their order"},
+		{"many more", []wire.Member{lb, web1, {Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "d"}, {Name: "e"}, {Name: "f"}}, "+ a, + b, + c, + d, and 2 more"},
+	} {
+		for _, make := range []func(*inventory.Inventory, map[string]plan.Observation) *plan.Plan{plan.Make, plan.Destroy} {
+			saved, err := plan.Save(inv, make(inv, observed), observed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := maps.Clone(observed)
+			host := now["web1"]
+			host.Journal.Members = c.members
+			now["web1"] = host
+			err = saved.Unchanged(inv, now)
+			switch want := "\n  web1: what hosts topology small has, as is known there, has changed: " + c.says + "\n"; {
+			case c.says == "" && err != nil:
+				t.Errorf("%s: %v", c.what, err)
+			case c.says != "" && (fault.Of(err) != fault.Stale || !strings.Contains(err.Error(), want)):
+				t.Errorf("%s: %v\nwant it to say %q", c.what, err, want)
+			}
 		}
 	}
 }
