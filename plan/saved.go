@@ -189,6 +189,9 @@ func (s *Saved) check() (*inventory.Inventory, error) {
 			if a.Op != c.Op() || a.Kind != c.ID().Kind || a.Key != c.ID().Key || a.Wave < wave || a.Wave > RestoreHosts {
 				return nil, fmt.Errorf("host %q: action %q does not fit its change or its place", h.Name, fmt.Sprint(a.Op, " ", a.Kind, " ", a.Key))
 			}
+			if c.After == nil && !a.Restore {
+				return nil, fmt.Errorf("host %q: action %q removes what it does not put back as found", h.Name, fmt.Sprint(a.Op, " ", a.Kind, " ", a.Key))
+			}
 			wave = a.Wave
 		}
 		for _, e := range h.Adopt {
