@@ -1,8 +1,13 @@
 package main
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2"
 
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
@@ -50,4 +55,60 @@ func loadPlan(args []string) (*plan.Saved, *inventory.Inventory, error) {
 		return nil, nil, nil
 	}
 	return plan.ParseSaved(fileName(args), text)
+}
+
+// writeFile writes a whole file or nothing. What is there already, and is not
+// empty, is replaced when mayReplace says so of how it begins; but never what is
+// no regular file: the new one would take the place of a device just as well.
+func writeFile(name string, text []byte, mode fs.FileMode, mayReplace func(begin []byte) error) error {
+	isThere, err := replaces(name, mayReplace)
+	if err != nil {
+		return err
+	}
+	// In the same folder, where its readers are, and with the mode from the
+	// beginning, whatever an older file's is.
+	f, err := renameio.NewPendingFile(name, renameio.WithTempDir(filepath.Dir(name)), renameio.WithStaticPermissions(mode))
+	if err != nil {
+		return err
+	}
+	defer f.Cleanup() //nolint:errcheck // nothing is left to be lost
+	if _, err := f.Write(text); err != nil {
+		return err
+	}
+	if isThere {
+		return f.CloseAtomicallyReplace()
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	// Unlike a rename, a link replaces nothing that has come meanwhile.
+	if err := os.Link(f.Name(), name); err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return f.CloseAtomicallyReplace() // a file system without links
+}
+
+// replaces reports whether there is a file to be replaced, or why it must not be.
+func replaces(name string, mayReplace func(begin []byte) error) (bool, error) {
+	switch info, err := os.Lstat(name); {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case !info.Mode().IsRegular():
+		return false, errors.New(name + " is there and no regular file")
+	case info.Size() == 0: // mktemp makes such
+		return true, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	const enough = 4096
+	begin, err := io.ReadAll(io.LimitReader(f, enough))
+	if err != nil {
+		return false, err
+	}
+	return true, mayReplace(begin)
 }

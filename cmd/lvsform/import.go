@@ -82,7 +82,7 @@ func (f *importFlags) write(cmd *cobra.Command, r *importer.Result) error {
 		if _, err := cmd.OutOrStdout().Write(r.Text); err != nil {
 			return err
 		}
-	} else if err := writeNew(f.out, r.Text, f.force); err != nil {
+	} else if err := f.writeOut(r.Text); err != nil {
 		return err
 	}
 	w := cmd.ErrOrStderr()
@@ -104,23 +104,15 @@ func (f *importFlags) write(cmd *cobra.Command, r *importer.Result) error {
 	return nil
 }
 
-// writeNew writes a whole file or nothing.
-func writeNew(name string, text []byte, force bool) error {
-	if _, err := os.Lstat(name); err == nil && !force {
-		return fault.New(fault.Input, "%s is there already; --force replaces it", name)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // gone, when all went well
-	_, err = tmp.Write(text)
+// writeOut writes the inventory to the file of --out.
+func (f *importFlags) writeOut(text []byte) error {
 	const everybody = 0o644 // it holds no secrets
-	err = errors.Join(err, tmp.Chmod(everybody), tmp.Sync(), tmp.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), name)
+	return fault.As(fault.Input, writeFile(f.out, text, everybody, func([]byte) error {
+		if !f.force {
+			return fmt.Errorf("%s is there already; --force replaces it", f.out)
+		}
+		return nil
+	}))
 }
 
 // newImportText makes the command for one kind of text.

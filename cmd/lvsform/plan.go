@@ -1,11 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/lvsform/lvsform/fault"
@@ -132,10 +133,33 @@ func savePlan(file string, s *session, p *plan.Plan, observed map[string]plan.Ob
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(file, text, 0o600); err != nil {
+	if err := writePlan(file, text); err != nil {
 		return fault.New(fault.Input, "save the plan: %w", err)
 	}
 	return nil
+}
+
+// writePlan writes a saved plan, which may replace another one and nothing else.
+func writePlan(file string, text []byte) error {
+	const owner = 0o600
+	return writeFile(file, text, owner, func(begin []byte) error {
+		if !isSavedPlan(begin) {
+			return fmt.Errorf("%s is there already, and is no saved plan", file)
+		}
+		return nil
+	})
+}
+
+// isSavedPlan is stricter than plan.LooksSaved, which takes any JSON for a plan
+// that is damaged.
+func isSavedPlan(begin []byte) bool {
+	d := json.NewDecoder(bytes.NewReader(begin))
+	for _, want := range []json.Token{json.Delim('{'), "format", plan.SavedFormat} {
+		if got, err := d.Token(); err != nil || got != want {
+			return false
+		}
+	}
+	return true
 }
 
 func printJSON(w io.Writer, v any) error {
