@@ -13,7 +13,9 @@ func TestSecretsHoweverWritten(t *testing.T) {
 	service := func(check string) string {
 		return "virtual_server 192.0.2.30 80 {\nprotocol TCP\nreal_server 192.0.2.4 80 {\n" + check + "\n}\n}\n"
 	}
-	section := func(line string) string { return "virtual=192.0.2.30:80\n    real=192.0.2.4:80 gate\n    " + line + "\n" }
+	section := func(line string) string {
+		return "virtual=192.0.2.30:80\n    real=192.0.2.4:80 gate\n    " + line + "\n"
+	}
 	for _, c := range []struct {
 		name string
 		read reader
