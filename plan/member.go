@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/state"
 )
@@ -24,10 +25,37 @@ func Members(inv *inventory.Inventory) []wire.Member {
 	return out
 }
 
+// MaxLeft is how many hosts may leave an inventory at a time. lvsform connects
+// to each of them on the word of a host's journal.
+const MaxLeft = 1024
+
 // Left lists the members that journals name and the inventory no longer has,
 // by name. One that only has another name now is not among them: whoever the
-// inventory reaches at the same address is the same machine.
+// inventory reaches at the same address is the same machine. A journal that
+// names more than MaxLeft is not believed; planning fails for its host.
 func Left(inv *inventory.Inventory, observed map[string]Observation) []wire.Member {
+	leavers := leaversOf(inv)
+	seen := map[string]bool{}
+	var out []wire.Member
+	for _, h := range inv.Hosts {
+		members, err := leavers(observed[h.Name].Journal)
+		if err != nil {
+			continue // see Observation.believed
+		}
+		for _, m := range members {
+			if !seen[m.Name] {
+				seen[m.Name] = true
+				out = append(out, m)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b wire.Member) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// leaversOf returns what picks the members out of a journal that have left the
+// inventory. The error is that of a journal with more than MaxLeft.
+func leaversOf(inv *inventory.Inventory) func(wire.Journal) ([]wire.Member, error) {
 	known := map[string]bool{}
 	for _, m := range Members(inv) {
 		known[m.Name], known[endpoint(m)] = true, true
@@ -40,17 +68,28 @@ func Left(inv *inventory.Inventory, observed map[string]Observation) []wire.Memb
 			}
 		}
 	}
-	var out []wire.Member
-	for _, h := range inv.Hosts {
-		for _, m := range observed[h.Name].Journal.Members {
-			if !known[m.Name] && !known[endpoint(m)] && !nics[m.Fallback] && sane(m) {
-				known[m.Name] = true
+	left := map[wire.Member]bool{} // most journals say the same
+	return func(j wire.Journal) ([]wire.Member, error) {
+		var out []wire.Member
+		for _, m := range j.Members {
+			if known[m.Name] {
+				continue
+			}
+			gone, seen := left[m]
+			if !seen {
+				gone = !known[endpoint(m)] && !nics[m.Fallback] && sane(m)
+				left[m] = gone
+			}
+			if gone {
 				out = append(out, m)
 			}
 		}
+		if len(out) > MaxLeft {
+			return nil, fault.New(fault.Conflict, "the journal of topology %s names %d hosts that are not in the inventory, and lvsform connects to no more than %d of those at a time; take fewer out of the inventory at once, or find out who wrote that journal",
+				inv.Name, len(out), MaxLeft)
+		}
+		return out, nil
 	}
-	slices.SortFunc(out, func(a, b wire.Member) int { return cmp.Compare(a.Name, b.Name) })
-	return out
 }
 
 // Remaining are the members once the plan is carried out: what it takes from
@@ -81,12 +120,22 @@ func left(observed map[string]Observation) []string {
 // everyHost calls do for each host of the inventory, in its order, and then for
 // those that have left it.
 func everyHost(inv *inventory.Inventory, observed map[string]Observation, do func(name, address string, left bool, obs Observation)) {
+	leavers := leaversOf(inv)
 	for _, h := range inv.Hosts {
-		do(h.Name, firstAddress(h), false, observed[h.Name])
+		do(h.Name, firstAddress(h), false, observed[h.Name].believed(leavers))
 	}
 	for _, name := range left(observed) {
 		do(name, at(*observed[name].Member), true, observed[name])
 	}
+}
+
+// believed is the observation, or an error where the host's journal is not to be
+// believed.
+func (o Observation) believed(leavers func(wire.Journal) ([]wire.Member, error)) Observation {
+	if o.Err == nil {
+		_, o.Err = leavers(o.Journal)
+	}
+	return o
 }
 
 // endpoint tells machines apart by where SSH finds them.

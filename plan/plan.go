@@ -178,8 +178,9 @@ func (p *Plan) cover(inv *inventory.Inventory, observed map[string]Observation, 
 		}
 		p.Hosts = append(p.Hosts, host)
 	}
+	leavers := leaversOf(inv)
 	for i, h := range inv.Hosts {
-		obs := observed[h.Name]
+		obs := observed[h.Name].believed(leavers)
 		add(Host{Name: h.Name, Address: members[i].Fallback}, obs, func(host *Host) { fill(host, h, obs.Observed) })
 	}
 	p.Members = members
