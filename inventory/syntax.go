@@ -23,6 +23,10 @@ func readYAML(file string, data []byte) (*yaml.Node, Problems) {
 	if len(data) > MaxSize {
 		return nil, tooLong(file)
 	}
+	if bytes.HasPrefix(data, []byte("PK\x03\x04")) {
+		// As CI systems hand on what a job has written.
+		return nil, Problems{{Pos: Pos{File: file}, What: "the file is a zip archive", Fix: "unpack it, and name a file of it"}}
+	}
 	if at := badCharacter(data); at >= 0 {
 		what := "a control character"
 		if r, size := utf8.DecodeRune(data[at:]); r == utf8.RuneError && size == 1 {

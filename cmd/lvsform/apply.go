@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -51,13 +50,8 @@ without asking, or not at all: when a host is not as it was when the plan was
 made, nothing is changed and the difference is shown.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			saved, inv, err := loadPlan(args)
-			if err != nil {
-				return err
-			}
-			if saved == nil {
-				inv, err = loadInventory(args)
-			} else if flags.any() {
+			saved, inv, err := load(args)
+			if err == nil && saved != nil && flags.any() {
 				err = fault.New(fault.Input, "a saved plan is applied as it is: --host, --service and --forget-host are for making one")
 			}
 			if err != nil {
@@ -84,7 +78,7 @@ made, nothing is changed and the difference is shown.`,
 
 // confirmSaved refuses a saved plan that the hosts no longer fit.
 func confirmSaved(cmd *cobra.Command, s *session, saved *plan.Saved) error {
-	if text, err := os.ReadFile(saved.Inventory.File); err == nil && !saved.MadeFrom(text) {
+	if text, err := readRegular(saved.Inventory.File); err == nil && !saved.MadeFrom(text) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "note: %s has changed since the plan was made; the plan is applied as it was reviewed\n", saved.Inventory.File)
 	}
 	observed := apply.Observe(cmd.Context(), s.inv, s.hosts, s.applyOptions(0))

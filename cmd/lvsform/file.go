@@ -29,7 +29,11 @@ func fileName(args []string) string {
 // loadInventory reads the inventory that the FILE argument names and checks
 // it, the rules of the forwarding modes included.
 func loadInventory(args []string) (*inventory.Inventory, error) {
-	inv, err := inventory.Load(fileName(args))
+	return checked(inventory.Load(fileName(args)))
+}
+
+// checked applies the rules of the forwarding modes to an inventory that was read.
+func checked(inv *inventory.Inventory, err error) (*inventory.Inventory, error) {
 	if err != nil {
 		return nil, fault.As(fault.Input, err)
 	}
@@ -39,22 +43,54 @@ func loadInventory(args []string) (*inventory.Inventory, error) {
 	return inv, nil
 }
 
-// loadPlan reads the saved plan that the FILE argument names; nil when it names
-// an inventory.
-func loadPlan(args []string) (*plan.Saved, *inventory.Inventory, error) {
-	f, err := os.Open(fileName(args))
+// load reads what FILE is: a saved plan and its inventory, or an inventory
+// alone. FILE is read once, since it may be a pipe.
+func load(args []string) (*plan.Saved, *inventory.Inventory, error) {
+	name := fileName(args)
+	text, err := readFile(name)
 	if err != nil {
-		return nil, nil, fault.As(fault.Input, err)
+		return nil, nil, err
 	}
-	defer f.Close()                                             //nolint:errcheck // it was only read
-	text, err := io.ReadAll(io.LimitReader(f, plan.MaxSaved+1)) // one more, to see that it is too long
+	if plan.LooksSaved(text) {
+		return plan.ParseSaved(name, text)
+	}
+	inv, err := checked(inventory.Parse(name, text))
+	return nil, inv, err
+}
+
+// readFile reads a saved plan or an inventory; a little more than either may be
+// long, so that it is seen to be too long.
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
 	if err != nil {
-		return nil, nil, fault.As(fault.Input, err)
+		return nil, fault.As(fault.Input, err)
 	}
-	if !plan.LooksSaved(text) {
-		return nil, nil, nil
+	defer f.Close() //nolint:errcheck // it was only read
+	text, err := io.ReadAll(io.LimitReader(f, inventory.MaxSize+1))
+	if err == nil && plan.LooksSaved(text) {
+		var rest []byte
+		rest, err = io.ReadAll(io.LimitReader(f, plan.MaxSaved+1-int64(len(text))))
+		text = append(text, rest...)
 	}
-	return plan.ParseSaved(fileName(args), text)
+	return text, fault.As(fault.Input, err)
+}
+
+// readRegular reads what may be an inventory from a name that a saved plan has:
+// what is there by now can be anything.
+func readRegular(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New(name + " is no regular file")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	return io.ReadAll(io.LimitReader(f, inventory.MaxSize+1))
 }
 
 // writeFile writes a whole file or nothing. What is there already, and is not

@@ -17,6 +17,8 @@ import (
 	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/cmd/lvsform/schema/schematest"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/testenv"
 )
 
@@ -38,6 +40,7 @@ func TestMain(m *testing.M) {
 //
 //	exit STATUS COMMAND...   run COMMAND, which must end with STATUS
 //	json PATH REGEXP         the JSON on the last command's standard output has a matching value at PATH
+//	saved INVENTORY PLAN     write a saved plan with nothing to do: to destroy what is not there
 //	schema NAME              the last command's standard output is as that schema has it
 //
 // What lvsform prints as JSON after exit is held against its schema in any case.
@@ -68,9 +71,24 @@ func TestScripts(t *testing.T) {
 				checkPrinted(ts, command, ts.ReadFile("stdout"))
 			},
 			"json":   jsonVerb,
+			"saved":  savedVerb,
 			"schema": schemaVerb,
 		},
 	})
+}
+
+// savedVerb saves a plan as lvsform plan --out does, of hosts that hold nothing.
+func savedVerb(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: saved INVENTORY PLAN")
+	}
+	inv, err := inventory.Parse(args[0], []byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	observed := map[string]plan.Observation{}
+	for _, h := range inv.Hosts {
+		observed[h.Name] = plan.Observation{}
+	}
+	ts.Check(savePlan(ts.MkAbs(args[1]), &session{inv: inv}, plan.Destroy(inv, observed), observed))
 }
 
 // wantedStatus reads the arguments of exit.

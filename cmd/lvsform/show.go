@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/plan"
 )
 
 func newShow() *cobra.Command {
@@ -15,12 +16,17 @@ func newShow() *cobra.Command {
 contacted: whether the hosts are still as they were is seen by lvsform apply.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			saved, _, err := loadPlan(args)
+			text, err := readFile(args[0])
+			if err != nil {
+				return err
+			}
+			if !plan.LooksSaved(text) {
+				return fault.New(fault.Input, "%s: is no saved plan; lvsform plan --out makes one", args[0])
+			}
+			saved, _, err := plan.ParseSaved(args[0], text)
 			switch {
 			case err != nil:
 				return err
-			case saved == nil:
-				return fault.New(fault.Input, "%s: is no saved plan; lvsform plan --out makes one", args[0])
 			case asJSON:
 				return printJSON(cmd.OutOrStdout(), saved.Plan)
 			}
