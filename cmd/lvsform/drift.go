@@ -30,7 +30,11 @@ no part, it only says which topology and which hosts. Nothing is changed.`,
 				return err
 			}
 			defer s.Close()
-			d := plan.Deviations(s.inv, s.observe(cmd.Context(), forget))
+			observed, err := s.observe(cmd.Context(), forget)
+			if err != nil {
+				return err
+			}
+			d := plan.Deviations(s.inv, observed)
 			if err := d.Keep(only); err != nil {
 				return err
 			}

@@ -28,7 +28,11 @@ as well. Nothing is changed.`,
 				return err
 			}
 			defer s.Close()
-			l := plan.Hold(s.inv, s.observe(cmd.Context(), nil))
+			observed, err := s.observe(cmd.Context(), nil)
+			if err != nil {
+				return err
+			}
+			l := plan.Hold(s.inv, observed)
 			if asJSON {
 				err = printJSON(cmd.OutOrStdout(), l)
 			} else {

@@ -31,7 +31,10 @@ func (f *planFlags) any() bool {
 
 // make observes the hosts and plans for them.
 func (f *planFlags) make(cmd *cobra.Command, s *session, destroy bool) (*plan.Plan, map[string]plan.Observation, error) {
-	observed := s.observe(cmd.Context(), f.forget)
+	observed, err := s.observe(cmd.Context(), f.forget)
+	if err != nil {
+		return nil, nil, err
+	}
 	p := plan.Make
 	if destroy {
 		p = plan.Destroy

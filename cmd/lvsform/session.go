@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -134,11 +135,41 @@ func (s *session) applyOptions(drain time.Duration) apply.Options {
 
 // observe reads the live state of the inventory's hosts, and of those that have
 // left it and may still hold something, but for the ones to forget.
-func (s *session) observe(ctx context.Context, forget []string) map[string]plan.Observation {
+func (s *session) observe(ctx context.Context, forget []string) (map[string]plan.Observation, error) {
 	observed := apply.Observe(ctx, s.inv, s.hosts, s.applyOptions(0))
-	left := slices.DeleteFunc(plan.Left(s.inv, observed), func(m wire.Member) bool { return slices.Contains(forget, m.Name) })
+	left, err := leave(s.inv, observed, forget)
+	if err != nil {
+		return nil, err
+	}
 	s.observeLeft(ctx, left, observed)
-	return observed
+	return observed, nil
+}
+
+// leave takes the hosts to forget from those that have left the inventory. Each
+// must be one of them. A host that could not be observed may be the one whose
+// journal names it; then it is not known who has left.
+func leave(inv *inventory.Inventory, observed map[string]plan.Observation, forget []string) ([]wire.Member, error) {
+	left := plan.Left(inv, observed)
+	var names []string
+	for _, m := range left {
+		names = append(names, m.Name)
+	}
+	failed := false
+	for _, o := range observed {
+		failed = failed || o.Err != nil
+	}
+	for _, name := range forget {
+		switch {
+		case slices.ContainsFunc(inv.Hosts, func(h *inventory.Host) bool { return h.Name == name }):
+			return nil, fault.New(fault.Input, "--forget-host %s: %s is in the inventory; take it out first", name, name)
+		case failed || slices.Contains(names, name):
+		case names == nil:
+			return nil, fault.New(fault.Input, "--forget-host %s: no host has left the inventory", name)
+		default:
+			return nil, fault.New(fault.Input, "--forget-host %s: there is no such host; those that have left the inventory are %s", name, strings.Join(names, ", "))
+		}
+	}
+	return slices.DeleteFunc(left, func(m wire.Member) bool { return slices.Contains(forget, m.Name) }), nil
 }
 
 func (s *session) observeLeft(ctx context.Context, left []wire.Member, observed map[string]plan.Observation) {
