@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +27,7 @@ type session struct {
 	fleets   []*remote.Fleet // the inventory's, and that of hosts that have left it
 	hosts    apply.Hosts
 	progress *progress
+	stderr   io.Writer
 	parallel int
 }
 
@@ -50,7 +54,7 @@ func (f *sshFlags) open(cmd *cobra.Command, args []string) (*session, error) {
 // connect reaches every host of the inventory. A host that cannot be reached
 // is no error here: it answers every question with the reason.
 func (f *sshFlags) connect(ctx context.Context, cmd *cobra.Command, inv *inventory.Inventory) *session {
-	s := &session{inv: inv, hosts: apply.Hosts{}, progress: newProgress(cmd.ErrOrStderr()), parallel: f.parallel}
+	s := &session{inv: inv, hosts: apply.Hosts{}, progress: newProgress(cmd.ErrOrStderr()), stderr: cmd.ErrOrStderr(), parallel: f.parallel}
 	s.options = &remote.Options{
 		AcceptNew:  f.acceptNew,
 		Parallel:   f.parallel,
@@ -103,6 +107,21 @@ func withoutHost(err error) error {
 		return fault.New(e.FaultKind(), "%s: %w", e.Step, e.Err)
 	}
 	return err
+}
+
+// whereabouts is how a host is reached, as far as its inventory said.
+func whereabouts(m wire.Member) string {
+	at := cmp.Or(m.Address, m.Fallback)
+	if m.User != "" {
+		at = m.User + "@" + at
+	}
+	if m.Port != 0 {
+		at += fmt.Sprintf(" port %d", m.Port)
+	}
+	if m.Jump != "" {
+		at += " through " + m.Jump
+	}
+	return at
 }
 
 func target(m wire.Member) remote.Target {
@@ -176,6 +195,11 @@ func (s *session) observeLeft(ctx context.Context, left []wire.Member, observed 
 	defer s.progress.end()
 	if len(left) == 0 {
 		return
+	}
+	s.progress.end()
+	for _, m := range left {
+		// Hosts have named it, and not who runs lvsform.
+		fmt.Fprintf(s.stderr, "also asked: %s (%s), which has left the inventory\n", m.Name, whereabouts(m))
 	}
 	s.reach(ctx, left)
 	for name, o := range apply.ObserveLeft(ctx, s.inv, left, s.hosts, s.applyOptions(0)) {

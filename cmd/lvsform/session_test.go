@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/plan"
+	"github.com/lvsform/lvsform/remote"
 )
 
 // twoHosts is a topology with a director and a real server.
@@ -32,6 +35,42 @@ services:
 // journalOf is what a host answers whose journal names these hosts.
 func journalOf(members ...wire.Member) wire.Observed {
 	return wire.Observed{Journal: wire.Journal{Topology: "two", Members: members}}
+}
+
+// answers is a host that answers every question alike.
+type answers wire.Observed
+
+func (a answers) Call(_ context.Context, _ wire.Method, _, response any) error {
+	*response.(*wire.Observed) = wire.Observed(a) //nolint:forcetypeassert // nothing else is asked
+	return nil
+}
+
+// Hosts that only the journals of other hosts name are connected to with the
+// keys of who runs lvsform; so that is said.
+func TestAlsoAsked(t *testing.T) {
+	var stderr strings.Builder
+	s := &session{
+		inv: twoHosts(t), options: &remote.Options{}, progress: &progress{}, stderr: &stderr,
+		hosts: apply.Hosts{
+			"lb":   answers(journalOf(wire.Member{Name: "lb"}, wire.Member{Name: "db3", Address: "127.0.0.1", Port: 1, User: "root"})),
+			"web1": answers(journalOf()),
+		},
+	}
+	defer s.Close()
+	observed, err := s.observe(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := observed["db3"]; o.Member == nil || o.Err == nil || !strings.Contains(o.Err.Error(), "say --forget-host db3") {
+		t.Errorf("db3: %v", o)
+	}
+	if got, want := stderr.String(), "also asked: db3 (root@127.0.0.1 port 1), which has left the inventory\n"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	stderr.Reset()
+	if _, err := s.observe(t.Context(), []string{"db3"}); err != nil || stderr.Len() != 0 {
+		t.Errorf("to be forgotten: %v, told %q", err, stderr.String())
+	}
 }
 
 func TestForgetHost(t *testing.T) {
