@@ -138,7 +138,7 @@ type Fault struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	for _, f := range e.Faults {
-		fmt.Fprintf(&b, "%s: %s: %v\n", f.Host, e.Wave, f.Err)
+		fmt.Fprintf(&b, "%s: %s: %s\n", f.Host, e.Wave, plan.Plain(f.Err.Error()))
 	}
 	fmt.Fprintf(&b, "%d of %d steps are done and recorded; ", e.Done, e.Planned)
 	stale := slices.ContainsFunc(e.Faults, func(f Fault) bool { return errors.As(f.Err, new(*staleError)) })

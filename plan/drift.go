@@ -164,7 +164,7 @@ func (d *Drift) WriteText(w io.Writer, o TextOptions) error {
 		o.host(&b, h.Name, h.Address, "")
 		o.errors(&b, h.Errors)
 		for _, v := range h.Deviations {
-			line := fmt.Sprintf("  %s %s %s  %s", o.op(v.Op), v.Kind, v.Key, v.text())
+			line := fmt.Sprintf("  %s %s %s  %s", o.op(v.Op), v.Kind, Plain(v.Key), Plain(v.text()))
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
 		b.WriteString("\n")

@@ -88,10 +88,10 @@ func (l *Holdings) WriteText(w io.Writer, o TextOptions, items bool) error {
 			b.WriteString("  holds nothing\n")
 		}
 		for _, t := range h.Topologies {
-			fmt.Fprintf(&b, "  %s: %s\n", t.Topology, kindsOf(t.Entries))
+			fmt.Fprintf(&b, "  %s: %s\n", Plain(t.Topology), kindsOf(t.Entries))
 			for _, e := range t.Entries {
 				if items {
-					fmt.Fprintf(&b, "    %s: %s\n", state.Text(e.After.Item), foundAs(e))
+					fmt.Fprintf(&b, "    %s: %s\n", Plain(state.Text(e.After.Item)), Plain(foundAs(e)))
 				}
 			}
 		}

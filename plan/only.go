@@ -97,7 +97,7 @@ func (p *Plan) knows(inv *inventory.Inventory, only Only) error {
 	slices.Sort(services)
 	for _, s := range only.Services {
 		if !slices.Contains(services, s) {
-			return fault.New(fault.Input, "--service %s: there is no such service; there are %s", s, strings.Join(slices.Compact(services), ", "))
+			return fault.New(fault.Input, "--service %s: there is no such service; there are %s", s, Plain(strings.Join(slices.Compact(services), ", ")))
 		}
 	}
 	return nil

@@ -25,12 +25,12 @@ func (s *Saved) Unchanged(inv *inventory.Inventory, observed map[string]Observat
 		switch {
 		case at < 0 && observed[then.Host].Err != nil:
 			kind = fault.Of(observed[then.Host].Err)
-			lines = append(lines, fmt.Sprintf("%s: %v", then.Host, observed[then.Host].Err))
+			lines = append(lines, fmt.Sprintf("%s: %s", then.Host, plainLines(observed[then.Host].Err.Error())))
 		case at < 0:
 			lines = append(lines, then.Host+": was not observed")
 		case now[at].Fingerprint != then.Fingerprint:
 			for _, m := range moved(then.Observed, now[at].Observed) {
-				lines = append(lines, then.Host+": "+m)
+				lines = append(lines, then.Host+": "+Plain(m))
 			}
 		}
 	}

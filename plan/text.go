@@ -37,26 +37,26 @@ func (p *Plan) WriteText(w io.Writer, o TextOptions) error {
 			if a.Disrupts {
 				disrupts = " " + o.paint(yellow, "(disrupts traffic)")
 			}
-			line := fmt.Sprintf("  %s %-*s  %-*s  %-*s  %s%s", o.op(a.Op), kind, a.Kind, key, a.Key, values, a.Change().Values(), a.Reason, disrupts)
+			line := fmt.Sprintf("  %s %-*s  %-*s  %-*s  %s%s", o.op(a.Op), kind, a.Kind, key, Plain(a.Key), values, Plain(a.Change().Values()), Plain(a.Reason), disrupts)
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
 		for _, x := range h.Held {
-			needs := x.Needs[0]
+			needs := Plain(x.Needs[0])
 			if n := len(x.Needs) - 1; n != 0 {
 				needs += fmt.Sprintf(", and %d more", n)
 			}
-			fmt.Fprintf(&b, "    held back: %s %s %s: left out, and needed first: %s\n", x.Op, x.Kind, x.Key, needs)
+			fmt.Fprintf(&b, "    held back: %s %s %s: left out, and needed first: %s\n", Plain(string(x.Op)), Plain(string(x.Kind)), Plain(x.Key), needs)
 		}
 		if !o.DiffOnly {
 			for _, n := range h.NotManaged {
-				fmt.Fprintf(&b, "    not managed: %s\n", notManagedText(n))
+				fmt.Fprintf(&b, "    not managed: %s\n", Plain(notManagedText(n)))
 			}
 		}
 		b.WriteString("\n")
 	}
 	if !o.DiffOnly {
 		for _, n := range p.Notes {
-			fmt.Fprintf(&b, "note: %s\n", n)
+			fmt.Fprintf(&b, "note: %s\n", Plain(n))
 		}
 		b.WriteString(p.Summary.String() + "\n")
 	}
@@ -93,19 +93,19 @@ func (o TextOptions) op(op state.Op) string {
 
 // host heads what is said of a host.
 func (o TextOptions) host(b *strings.Builder, name, address, more string) {
-	fmt.Fprintln(b, strings.TrimRight(o.paint(bold, name)+"  "+address+more, " "))
+	fmt.Fprintln(b, strings.TrimRight(o.paint(bold, Plain(name))+"  "+Plain(address)+more, " "))
 }
 
 func (o TextOptions) errors(b *strings.Builder, errs []*fault.Error) {
 	for _, e := range errs {
-		fmt.Fprintf(b, "  %s %s: %s\n", o.paint(red, "!"), e.Kind, strings.ReplaceAll(e.Message, "\n", "\n    "))
+		fmt.Fprintf(b, "  %s %s: %s\n", o.paint(red, "!"), Plain(string(e.Kind)), plainLines(e.Message))
 	}
 }
 
 // widths are those of the columns.
 func (h Host) widths() (kind, key, values int) {
 	for _, a := range h.Actions {
-		kind, key, values = max(kind, len(a.Kind)), max(key, len(a.Key)), max(values, len(a.Change().Values()))
+		kind, key, values = max(kind, len(a.Kind)), max(key, len(Plain(a.Key))), max(values, len(Plain(a.Change().Values())))
 	}
 	return kind, key, values
 }

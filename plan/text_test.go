@@ -1,0 +1,134 @@
+package plan_test
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/plan"
+	"github.com/lvsform/lvsform/state"
+)
+
+func TestPlain(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                        "",
+		"dr weight 1 -> 2 (é, 中)": "dr weight 1 -> 2 (é, 中)",
+		"a\nb\r\tc":               `a\nb\r\tc`,
+		"\x1b[2J\x1b]0;x\a\x7f":   `\x1b[2J\x1b]0;x\a\x7f`,
+		"it's \"quoted\"\x00":     `it's "quoted"\x00`,
+		"\u202eerised\u2028":      `\u202eerised\u2028`,
+		"\xff\xc3(\ufffd":         `\xff\xc3(` + "\ufffd",
+		"\u009b31m":               `\u009b31m`,
+	} {
+		if got := plan.Plain(text); got != want {
+			t.Errorf("%q is %s, want %s", text, got, want)
+		}
+	}
+}
+
+// hostile is an observation in which the hosts say a text wherever they may say
+// one.
+func hostile(inv *inventory.Inventory, applied map[string]plan.Observation, says string) map[string]plan.Observation {
+	out := maps.Clone(applied)
+	lb, web1 := out["lb"], out["web1"]
+	lb.State, web1.State = maps.Clone(lb.State), maps.Clone(web1.State)
+	spec := state.Rule{Family: state.RuleIPv4, Table: "mangle", Chain: "PREROUTING", Spec: says}
+	for i, e := range web1.Journal.Entries {
+		if s, ok := e.After.Item.(state.Sysctl); ok {
+			s.Setting += says
+			web1.State.Put(s)
+			web1.Journal.Entries = slices.Clone(web1.Journal.Entries)
+			found := s
+			found.Setting = says
+			web1.Journal.Entries[i].Before.Item = found
+			break
+		}
+	}
+	was := spec
+	was.Spec += "before"
+	lb.State.Put(spec)
+	lb.Journal.Entries = append(slices.Clone(lb.Journal.Entries),
+		wire.Entry{After: state.Tagged{Item: spec}, Reason: says, Role: "director", For: []string{says}},
+		wire.Entry{Before: state.Tagged{Item: was}, After: state.Tagged{Item: was}, Reason: says, Role: "director"})
+	moved := state.Of[state.Address](lb.State)[0]
+	moved.Link = says
+	lb.State.Put(moved)
+	lb.Others = []wire.Journal{{Topology: says, Entries: []wire.Entry{{After: state.Tagged{Item: moved}}}}}
+	lb.Foreign = []state.Foreign{{Owner: says, What: "device docker0"}, {Owner: "docker", What: says}}
+	web1.Foreign = []state.Foreign{{Owner: "keepalived", What: says}}
+	out["lb"], out["web1"] = lb, web1
+	out["gone"] = plan.Observation{Err: errors.New(says), Member: &wire.Member{Name: "gone", Address: "192.0.2.99"}}
+	return out
+}
+
+// Whatever hosts say, it adds no line to a report but the further lines of an
+// error, which are marked, takes none away, and moves no cursor.
+func TestTextOfHostileHosts(t *testing.T) {
+	inv, err := inventory.Parse("lvsform.yaml", []byte(smallInventory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := ready(inv)
+	applied := carriedOut(plan.Make(inv, before), before)
+	reports := func(says string) map[string]string {
+		observed := hostile(inv, applied, says)
+		out := map[string]string{}
+		write := func(name string, write func(*bytes.Buffer) error) {
+			var b bytes.Buffer
+			if err := write(&b); err != nil {
+				t.Fatal(err)
+			}
+			out[name] = b.String()
+		}
+		made, destroyed, part := plan.Make(inv, observed), plan.Destroy(inv, observed), plan.Make(inv, before)
+		part.Hosts[1].Actions[0].For = []string{"web"}
+		part.Hosts[1].Actions[0].Key = says
+		if err := part.Keep(inv, plan.Only{Hosts: []string{"lb"}}); err != nil {
+			t.Fatal(err)
+		}
+		part.Hosts[0].Actions = append(part.Hosts[0].Actions, plan.Action{Op: state.Add, Kind: state.KindRule, After: state.Tagged{Item: state.Rule{}}, Reason: says})
+		part.Hosts[0].Held = append(part.Hosts[0].Held, plan.Held{Op: state.Add, Kind: state.KindRule, Key: says, Needs: []string{says}})
+		for name, p := range map[string]*plan.Plan{"plan": made, "destroy": destroyed, "part": part} {
+			write(name, func(b *bytes.Buffer) error { return p.WriteText(b, plan.TextOptions{}) })
+		}
+		write("drift", func(b *bytes.Buffer) error { return plan.Deviations(inv, observed).WriteText(b, plan.TextOptions{}) })
+		write("list", func(b *bytes.Buffer) error { return plan.Hold(inv, observed).WriteText(b, plan.TextOptions{}, true) })
+		saved, err := plan.Save(inv, destroyed, applied)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := saved.Unchanged(inv, observed); err != nil {
+			out["stale"] = err.Error()
+		}
+		observed["web1"] = observed["gone"]
+		if err := saved.Unchanged(inv, observed); err != nil {
+			out["stale and lost"] = err.Error()
+		}
+		if err := made.Keep(inv, plan.Only{Services: []string{"none"}}); err != nil {
+			out["no such service"] = err.Error()
+		}
+		return out
+	}
+	harmless := reports("x")
+	for _, nasty := range []string{"x\n\nlb  192.0.2.3\n  + rule", "\x1b[1A\x1b[2K", "\rx", "\u202e", "x\u2028y\x9b"} {
+		hostile := reports(nasty)
+		for name, text := range hostile {
+			lines := slices.DeleteFunc(strings.Split(text, "\n"), func(l string) bool { return strings.HasPrefix(l, "    | ") })
+			if want := strings.Split(harmless[name], "\n"); len(lines) != len(want) {
+				t.Errorf("%s: %q makes %d lines of %d:\n%s", name, nasty, len(lines), len(want), strconv.Quote(text))
+			}
+			if at := strings.IndexFunc(text, func(r rune) bool { return r != '\n' && !strconv.IsPrint(r) }); at >= 0 {
+				t.Errorf("%s: %q has a terminal do something: %q", name, nasty, text[max(0, at-40):])
+			}
+		}
+		if len(hostile) != 8 || !strings.Contains(harmless["no such service"], ", x") {
+			t.Fatalf("only %d reports: %v", len(hostile), slices.Sorted(maps.Keys(hostile)))
+		}
+	}
+}
