@@ -194,6 +194,11 @@ func (s *Saved) check() (*inventory.Inventory, error) {
 			}
 			wave = a.Wave
 		}
+		for _, x := range h.Held {
+			if len(x.Needs) == 0 {
+				return nil, fmt.Errorf("host %q: holds %q back for nothing", h.Name, fmt.Sprint(x.Op, " ", x.Kind, " ", x.Key))
+			}
+		}
 		for _, e := range h.Adopt {
 			if !e.Sound() {
 				return nil, fmt.Errorf("host %q: adopts nothing, or one thing for another", h.Name)
