@@ -77,7 +77,7 @@ func Observe(ctx context.Context, inv *inventory.Inventory, hosts Hosts, opts Op
 	for i, h := range inv.Hosts {
 		names[i] = h.Name
 	}
-	return observe(ctx, names, hosts, opts, func(name string) wire.ObserveRequest {
+	return Ask(ctx, names, hosts, opts, func(name string) wire.ObserveRequest {
 		return wire.ObserveRequest{Topology: inv.Name, Asked: plan.Asked(desired[name]), VIPs: plan.VIPs(inv)}
 	})
 }
@@ -88,7 +88,7 @@ func ObserveLeft(ctx context.Context, inv *inventory.Inventory, members []wire.M
 	for i, m := range members {
 		names[i] = m.Name
 	}
-	out := observe(ctx, names, hosts, opts, func(string) wire.ObserveRequest { return wire.ObserveRequest{Topology: inv.Name} })
+	out := Ask(ctx, names, hosts, opts, func(string) wire.ObserveRequest { return wire.ObserveRequest{Topology: inv.Name} })
 	for i, m := range members {
 		o := out[m.Name]
 		o.Member = &members[i]
@@ -97,7 +97,9 @@ func ObserveLeft(ctx context.Context, inv *inventory.Inventory, members []wire.M
 	return out
 }
 
-func observe(ctx context.Context, names []string, hosts Hosts, opts Options, request func(string) wire.ObserveRequest) map[string]plan.Observation {
+// Ask asks hosts for their live state, each for what request says of it. What
+// goes wrong with a host is that host's observation.
+func Ask(ctx context.Context, names []string, hosts Hosts, opts Options, request func(string) wire.ObserveRequest) map[string]plan.Observation {
 	results := make([]plan.Observation, len(names))
 	waiting := NewWaiting(opts.progress(), "observing", names)
 	g := opts.group()
@@ -123,7 +125,7 @@ func observe(ctx context.Context, names []string, hosts Hosts, opts Options, req
 type Error struct {
 	Wave    plan.Wave
 	Faults  []Fault // one for each host that failed, by host name
-	Done    int     // steps carried out on all hosts
+	Done    int     // steps carried out on all hosts, at least: one that was lost cannot say
 	Planned int
 	// Saved says that the plan was read from a file: it fits the hosts no more.
 	Saved bool
@@ -140,6 +142,9 @@ func (e *Error) Error() string {
 	for _, f := range e.Faults {
 		fmt.Fprintf(&b, "%s: %s: %s\n", f.Host, e.Wave, plan.Plain(f.Err.Error()))
 	}
+	if e.unsure() {
+		b.WriteString("at least ")
+	}
 	fmt.Fprintf(&b, "%d of %d steps are done and recorded; ", e.Done, e.Planned)
 	stale := slices.ContainsFunc(e.Faults, func(f Fault) bool { return errors.As(f.Err, new(*staleError)) })
 	if stale || e.Saved && e.Done != 0 {
@@ -148,6 +153,15 @@ func (e *Error) Error() string {
 		b.WriteString("when the cause is mended, the same command goes on from there")
 	}
 	return b.String()
+}
+
+// unsure reports whether a host was lost before it could say how far it came.
+func (e *Error) unsure() bool {
+	return slices.ContainsFunc(e.Faults, func(f Fault) bool {
+		var answer *fault.Error
+		var stale *staleError
+		return !errors.As(f.Err, &answer) && !errors.As(f.Err, &stale)
+	})
 }
 
 // FaultKind implements fault.Kinded: it is the kind of the first host's error.

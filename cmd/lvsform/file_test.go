@@ -18,8 +18,10 @@ import (
 func TestWhatIsWritten(t *testing.T) {
 	const saved = `{"format": "` + plan.SavedFormat + `", "format_version": "1"`
 	write := map[string]func(name string, force bool) error{
-		"plan":   func(name string, _ bool) error { return writePlan(name, []byte("new")) },
-		"import": func(name string, force bool) error { return (&importFlags{out: name, force: force}).writeOut([]byte("new")) },
+		"plan": func(name string, _ bool) error { return writePlan(name, []byte("new")) },
+		"import": func(name string, force bool) error {
+			return (&importFlags{out: name, force: force}).writeOut([]byte("new"))
+		},
 	}
 	file := func(text string) func(name string) error {
 		return func(name string) error {

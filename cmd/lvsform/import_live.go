@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -8,11 +9,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/inventory/importer"
@@ -54,7 +55,9 @@ ADDRESS. A single word is what ssh_config(5) or the resolver knows under it.`,
 			if err != nil {
 				return err
 			}
-			hosts, err := look(cmd, &ssh, targets)
+			s := ssh.connect(cmd.Context(), cmd, targets)
+			defer s.Close()
+			hosts, err := look(cmd.Context(), s, s.applyOptions(0))
 			if err != nil {
 				return err
 			}
@@ -123,39 +126,28 @@ func resolves(ctx context.Context, name string) bool {
 }
 
 // look observes hosts twice: first what there is, then the settings of that.
-func look(cmd *cobra.Command, ssh *sshFlags, targets *inventory.Inventory) ([]importer.LiveHost, error) {
-	s := ssh.connect(cmd.Context(), cmd, targets)
-	defer s.Close()
-	out := make([]importer.LiveHost, len(targets.Hosts))
-	faults := make([]error, len(targets.Hosts))
-	var running sync.WaitGroup
-	free := make(chan struct{}, max(s.parallel, 1))
-	for i, h := range targets.Hosts {
-		running.Add(1)
-		free <- struct{}{}
-		go func() {
-			defer func() { <-free; running.Done() }()
-			out[i] = importer.LiveHost{Name: h.Name, SSH: h.SSH}
-			var first, second wire.Observed
-			agent := s.hosts[h.Name]
-			faults[i] = agent.Call(cmd.Context(), wire.MethodObserve, wire.ObserveRequest{}, &first)
-			if faults[i] == nil {
-				faults[i] = agent.Call(cmd.Context(), wire.MethodObserve, wire.ObserveRequest{Asked: importer.Asked(first.State)}, &second)
-			}
-			out[i].State = second.State
-		}()
+func look(ctx context.Context, s *session, opts apply.Options) ([]importer.LiveHost, error) {
+	names := make([]string, len(s.inv.Hosts))
+	for i, h := range s.inv.Hosts {
+		names[i] = h.Name
 	}
-	running.Wait()
+	first := apply.Ask(ctx, names, s.hosts, opts, func(string) wire.ObserveRequest { return wire.ObserveRequest{} })
+	reached := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return first[name].Err != nil })
+	second := apply.Ask(ctx, reached, s.hosts, opts, func(name string) wire.ObserveRequest {
+		return wire.ObserveRequest{Asked: importer.Asked(first[name].State)}
+	})
 	s.progress.end()
-	failed := false
-	for i, h := range targets.Hosts {
-		if faults[i] != nil {
-			failed = true
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", h.Name, faults[i])
+	var out []importer.LiveHost
+	var kind fault.Kind
+	for _, h := range s.inv.Hosts {
+		if err := cmp.Or(first[h.Name].Err, second[h.Name].Err); err != nil {
+			kind = cmp.Or(kind, fault.Of(err))
+			fmt.Fprintf(s.stderr, "%s: %s: %v\n", h.Name, fault.Of(err), err)
 		}
+		out = append(out, importer.LiveHost{Name: h.Name, SSH: h.SSH, State: second[h.Name].State})
 	}
-	if failed {
-		return nil, fault.New(fault.Connection, "some hosts could not be looked at; nothing was written")
+	if kind != "" {
+		return nil, fault.New(kind, "some hosts could not be looked at; nothing was written")
 	}
 	return out, nil
 }

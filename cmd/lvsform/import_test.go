@@ -2,12 +2,17 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"gotest.tools/v3/golden"
 
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/apply"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
 )
@@ -44,5 +49,41 @@ func TestImport(t *testing.T) {
 			golden.Assert(t, out.String(), stem+".yaml")
 			golden.Assert(t, report.String(), stem+".report")
 		})
+	}
+}
+
+// silent never answers.
+type silent struct{}
+
+func (silent) Call(ctx context.Context, _ wire.Method, _, _ any) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A host that does not answer is not waited for without end, and each that
+// could not be looked at is told with the kind of its error.
+func TestImportLiveFails(t *testing.T) {
+	var stderr strings.Builder
+	s := &session{
+		inv:      &inventory.Inventory{Name: "import", Hosts: []*inventory.Host{{Name: "lb"}, {Name: "web1"}, {Name: "web2"}}},
+		progress: &progress{}, stderr: &stderr,
+		hosts: apply.Hosts{
+			"lb":   answers(wire.Observed{}),
+			"web1": apply.Unreachable{Err: fault.New(fault.Permission, "log in: no key is taken")},
+			"web2": silent{},
+		},
+	}
+	var lines []string
+	opts := apply.Options{Limit: 50 * time.Millisecond, Parallel: 1, Progress: func(line string) { lines = append(lines, line) }}
+	found, err := look(t.Context(), s, opts)
+	if found != nil || fault.Of(err) != fault.Permission {
+		t.Errorf("%v, %v; want an error of kind permission, the first host's", found, err)
+	}
+	const want = "web1: permission: log in: no key is taken\nweb2: connection: context deadline exceeded\n"
+	if got := stderr.String(); got != want {
+		t.Errorf("told\n%swant\n%s", got, want)
+	}
+	if len(lines) == 0 || !strings.Contains(lines[0], "waiting for lb, web1, web2") {
+		t.Errorf("progress %q", lines)
 	}
 }
