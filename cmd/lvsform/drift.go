@@ -48,6 +48,11 @@ no part, it only says which topology and which hosts. Nothing is changed.`,
 			case err != nil:
 				return err
 			case d.Failed():
+				if quiet {
+					for _, h := range d.Hosts {
+						tellErrors(cmd.ErrOrStderr(), h.Name, h.Errors...)
+					}
+				}
 				return &exitStatus{status: exitError, told: true, err: fault.New(d.Failure().Kind, "some hosts could not be asked")}
 			case detailed && !d.Clean():
 				return &exitStatus{status: exitPending}
@@ -60,7 +65,7 @@ no part, it only says which topology and which hosts. Nothing is changed.`,
 	cmd.Flags().StringSliceVar(&forget, "forget-host", nil, "hosts that have left the inventory and are gone for good")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when a host has drifted")
-	cmd.Flags().BoolVar(&quiet, "quiet", false, "print nothing; the exit status tells")
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "print nothing but errors; the exit status tells")
 	cmd.MarkFlagsMutuallyExclusive("json", "quiet")
 	return cmd
 }

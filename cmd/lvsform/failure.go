@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -68,6 +69,13 @@ func failuresOf(err error) []Failure {
 		return out
 	default:
 		return []Failure{{Kind: fault.Of(err), Message: err.Error()}}
+	}
+}
+
+// tellErrors says what went wrong on a host, where no report does.
+func tellErrors(w io.Writer, host string, errs ...*fault.Error) {
+	for _, err := range errs {
+		fmt.Fprintf(w, "%s: %s: %s\n", host, err.Kind, plan.Plain(err.Message))
 	}
 }
 

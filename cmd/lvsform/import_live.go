@@ -142,7 +142,7 @@ func look(ctx context.Context, s *session, opts apply.Options) ([]importer.LiveH
 	for _, h := range s.inv.Hosts {
 		if err := cmp.Or(first[h.Name].Err, second[h.Name].Err); err != nil {
 			kind = cmp.Or(kind, fault.Of(err))
-			fmt.Fprintf(s.stderr, "%s: %s: %v\n", h.Name, fault.Of(err), err)
+			tellErrors(s.stderr, h.Name, fault.From(err))
 		}
 		out = append(out, importer.LiveHost{Name: h.Name, SSH: h.SSH, State: second[h.Name].State})
 	}

@@ -93,6 +93,11 @@ nothing, if a host has changed since.`,
 				return err
 			}
 			if p.Failed() {
+				if quiet {
+					for _, h := range p.Hosts {
+						tellErrors(cmd.ErrOrStderr(), h.Name, h.Errors...)
+					}
+				}
 				return hostsFailed(p)
 			}
 			if detailed && p.Pending() {
@@ -108,7 +113,7 @@ nothing, if a host has changed since.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are changes")
 	cmd.Flags().BoolVar(&diffOnly, "diff-only", false, "print only what changes, and nothing when nothing does")
-	cmd.Flags().BoolVar(&quiet, "quiet", false, "print nothing; the exit status tells")
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "print nothing but errors; the exit status tells")
 	cmd.MarkFlagsMutuallyExclusive("json", "diff-only", "quiet")
 	return cmd
 }
