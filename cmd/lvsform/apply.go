@@ -91,7 +91,7 @@ type Outcome struct {
 	FormatVersion string     `json:"format_version"`
 	Plan          *plan.Plan `json:"plan"` // what was to be done
 	// Done is how many of the plan's actions were carried out: all of them,
-	// unless there are errors.
+	// unless there are errors; at least so many if a host was lost meanwhile.
 	Done int `json:"done"`
 	// Verdict is what test traffic proved; absent when none was sent.
 	Verdict *verify.Report `json:"verdict,omitempty"`

@@ -29,7 +29,11 @@ func fileName(args []string) string {
 // loadInventory reads the inventory that the FILE argument names and checks
 // it, the rules of the forwarding modes included.
 func loadInventory(args []string) (*inventory.Inventory, error) {
-	return checked(inventory.Load(fileName(args)))
+	saved, inv, err := load(args)
+	if err == nil && saved != nil {
+		err = fault.New(fault.Input, "%s is a saved plan: lvsform show shows it, and lvsform apply carries it out", fileName(args))
+	}
+	return inv, err
 }
 
 // checked applies the rules of the forwarding modes to an inventory that was read.

@@ -27,6 +27,8 @@ The inventory goes to standard output. What is not carried over, and what is
 assumed because no source tells it, goes to standard error, and stands in the
 inventory as comments. If the inventory breaks a rule of the forwarding modes it
 is written all the same; the rule is told, and the exit status is 1.`,
+		Args: cobra.NoArgs, // a source that is none
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
 		newImportText("ipvsadm", "a dump of ipvsadm -Sn", importer.IPVSAdm),

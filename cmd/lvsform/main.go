@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -33,11 +35,15 @@ func main() {
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // the second interrupt does not ask
 	root := newRoot()
 	root.SetArgs(args)
 	begun := false // what fails before is the command line
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		err := cmd.ValidateFlagGroups() // cobra itself does it later
+		if err == nil {
+			err = checkFlags(cmd)
+		}
 		begun = err == nil
 		return err
 	}
@@ -46,6 +52,23 @@ func run(args []string) int {
 		err = fault.As(fault.Input, err)
 	}
 	return report(cmd, err)
+}
+
+// checkFlags refuses values that no command can mean.
+func checkFlags(cmd *cobra.Command) error {
+	for _, name := range []string{"host", "service", "forget-host"} {
+		// A choice of nothing would be one of everything: --host "$HOST".
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "[]" {
+			return fmt.Errorf("--%s names none", name)
+		}
+	}
+	if n, err := cmd.Flags().GetInt("parallel"); err == nil && n < 1 {
+		return errors.New("--parallel takes a number from 1 on")
+	}
+	if d, err := cmd.Flags().GetDuration("drain"); err == nil && d < 0 {
+		return errors.New("--drain takes a duration such as 10s, or 0")
+	}
+	return nil
 }
 
 func newRoot() *cobra.Command {

@@ -58,7 +58,7 @@ func (f *sshFlags) connect(ctx context.Context, cmd *cobra.Command, inv *invento
 	s.options = &remote.Options{
 		AcceptNew:  f.acceptNew,
 		Parallel:   f.parallel,
-		Passphrase: askPassphrase,
+		Passphrase: func(prompt string) ([]byte, error) { return askPassphrase(ctx, prompt) },
 	}
 	s.reach(ctx, plan.Members(inv))
 	return s
