@@ -53,7 +53,7 @@ func (e *Error) Unwrap() error { return e.cause }
 // New is fmt.Errorf with a kind.
 func New(kind Kind, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{kind, err.Error(), errors.Unwrap(err)}
+	return &Error{kind, err.Error(), err} // itself: it may wrap several
 }
 
 // As gives an error a kind; nil stays nil.

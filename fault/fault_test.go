@@ -44,6 +44,9 @@ func TestErrorKeepsItsCause(t *testing.T) {
 	if !errors.Is(err, unix.EPERM) || err.Error() != "host lb: operation not permitted" {
 		t.Errorf("%q does not lead to EPERM", err)
 	}
+	if err := fault.New(fault.Bug, "%w, and then %w", unix.EPERM, unix.ENOSPC); !errors.Is(err, unix.EPERM) || !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("%q does not lead to both", err)
+	}
 	text, _ := json.Marshal(err)
 	if want := `{"kind":"permission","message":"host lb: operation not permitted"}`; string(text) != want {
 		t.Errorf("JSON %s, want %s", text, want)
