@@ -95,8 +95,8 @@ func Of(err error) Kind {
 		return Connection
 	case isAny(err, fs.ErrPermission, unix.EROFS):
 		return Permission
-	case isAny(err, fs.ErrExist, unix.EBUSY, unix.EADDRINUSE):
-		return Conflict
+	case isAny(err, fs.ErrExist, unix.EBUSY, unix.EADDRINUSE, unix.ENOSPC, unix.EDQUOT):
+		return Conflict // somebody else holds it, be it the room
 	case errors.Is(err, fs.ErrNotExist), errors.As(err, &errno), errors.As(err, &tool):
 		return Unsupported // the kernel or one of its tools said no
 	default:

@@ -26,11 +26,14 @@ func TestOf(t *testing.T) {
 		{fmt.Errorf("add: %w", unix.EPERM), fault.Permission},
 		{fmt.Errorf("add: %w", unix.EACCES), fault.Permission},
 		{fmt.Errorf("add: %w", unix.EEXIST), fault.Conflict},
+		{&fs.PathError{Op: "write", Path: "/var/lib/x", Err: unix.ENOSPC}, fault.Conflict},
+		{fmt.Errorf("write: %w", unix.EDQUOT), fault.Conflict},
 		{fmt.Errorf("add: %w", unix.EOPNOTSUPP), fault.Unsupported},
 		{fmt.Errorf("add: %w", unix.ENOENT), fault.Unsupported},
 		{&fs.PathError{Op: "open", Path: "/proc/x", Err: unix.ENOENT}, fault.Unsupported},
 		{&net.OpError{Op: "dial", Err: unix.ECONNREFUSED}, fault.Connection},
 		{fmt.Errorf("observe: %w", context.DeadlineExceeded), fault.Connection},
+		{fmt.Errorf("observe: %w", context.Canceled), fault.Connection},
 		{errors.New("what"), fault.Bug},
 	} {
 		if got := fault.Of(c.err); got != c.want {
