@@ -149,7 +149,9 @@ func TestSavedPlanOfOthers(t *testing.T) {
 		{"a removal that puts nothing back", "removes what it does not put back as found", forged(t, func(s *plan.Saved) {
 			*action(s) = plan.Action{Op: state.Remove, Kind: state.KindUp, Key: "eth0", Before: state.Tagged{Item: state.Up{Link: "eth0"}}, Wave: plan.RestoreHosts}
 		}), true},
-		{"holding back for nothing", "back for nothing", forged(t, func(s *plan.Saved) { s.Plan.Hosts[0].Held = []plan.Held{{Op: state.Add, Kind: state.KindUp, Key: "eth0"}} }), true},
+		{"holding back for nothing", "back for nothing", forged(t, func(s *plan.Saved) {
+			s.Plan.Hosts[0].Held = []plan.Held{{Op: state.Add, Kind: state.KindUp, Key: "eth0"}}
+		}), true},
 		{"adopting nothing", "adopts nothing", forged(t, func(s *plan.Saved) { s.Plan.Hosts[0].Adopt = []wire.Entry{{}} }), true},
 		{"adopting one thing for another", "adopts nothing, or", forged(t, func(s *plan.Saved) {
 			s.Plan.Hosts[0].Adopt = []wire.Entry{{Before: state.Tagged{Item: state.Up{Link: "eth0"}}, After: state.Tagged{Item: state.Up{Link: "eth1"}}}}
