@@ -63,9 +63,12 @@ func (s *service) demands() inventory.Problems {
 func (s *service) clients() []*inventory.Host {
 	var out []*inventory.Host
 	for _, h := range s.inv.Hosts {
+		if !h.Has(inventory.RoleClient) {
+			continue
+		}
 		carries := slices.Contains(s.Directors, h) ||
 			slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return r.Host == h })
-		if h.Has(inventory.RoleClient) && !carries && speaks(h, s.VIP.Is6()) {
+		if !carries && speaks(h, s.VIP.Is6()) {
 			out = append(out, h)
 		}
 	}
