@@ -23,12 +23,8 @@ type at struct {
 // comments are what stands behind values.
 type comments map[at]string
 
-// Write is an inventory as text, without the keys whose values are the
+// writer makes the text of an inventory, without the keys whose values are the
 // defaults. Every line of head is a comment at the top.
-func Write(inv *inventory.Inventory, head []string) ([]byte, error) {
-	return writer{inv, nil, head}.text()
-}
-
 type writer struct {
 	inv      *inventory.Inventory
 	comments comments
