@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/kernel/fake"
 	"github.com/lvsform/lvsform/state"
 )
@@ -241,4 +243,54 @@ func FuzzJournal(f *testing.F) {
 
 func sameEntry(a, b wire.Entry) bool {
 	return a.Before == b.Before && a.After == b.After && a.Role == b.Role && a.Reason == b.Reason && slices.Equal(a.For, b.For)
+}
+
+// The largest director there is to be has 100,000 destinations. If they were all
+// found in place, over IPv6, its journal can be written and read again, and an
+// observation be answered with it. A tenth of them is enough to know.
+func TestJournalOfALargeDirector(t *testing.T) {
+	a := newAgent(t)
+	k := a.Kernel.(*fake.Kernel)
+	var found []wire.Entry
+	const scale = 10
+	for i := range 100_000 / scale {
+		rip := netip.MustParseAddr("2001:db8:aaaa:bbbb::").As16()
+		rip[13], rip[14], rip[15] = byte(i>>16), byte(i>>8), byte(i)
+		d := state.Destination{
+			Service: state.ServiceID{Protocol: state.TCP, Address: netip.MustParseAddrPort("[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535")},
+			Address: netip.AddrPortFrom(netip.AddrFrom16(rip), 65535),
+			Forward: state.ForwardTUN, Weight: 65535, UpperThreshold: 100_000, LowerThreshold: 50_000,
+		}
+		k.State.Put(d)
+		item := state.Tagged{Item: d}
+		found = append(found, wire.Entry{Before: item, After: item, Role: "director", Reason: "real-server-00000", For: []string{"a-service/real-server-00000"}})
+	}
+	if res, err := a.adopt(t.Context(), wire.AdoptRequest{Topology: "t", Entries: found}); err != nil || len(res.Stale) != 0 {
+		t.Fatal(res.Stale, err)
+	}
+	seen, err := a.observe(t.Context(), wire.ObserveRequest{Topology: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := json.Marshal(seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(seen.Journal.Entries) != len(found) || len(answer) > wire.MaxFrame/scale {
+		t.Errorf("%d entries in %d bytes, want %d in no more than %d", len(seen.Journal.Entries), len(answer), len(found), wire.MaxFrame/scale)
+	}
+}
+
+// A journal that could not be read again is not written, and nothing is done
+// without one.
+func TestJournalHasALimit(t *testing.T) {
+	a := newAgent(t)
+	r := steps(state.Change{After: vip})
+	r.Steps[0].Reason = strings.Repeat("x", maxJournal)
+	if _, err := a.apply(t.Context(), r); fault.Of(err) != fault.Unsupported || !strings.Contains(err.Error(), "over the limit") {
+		t.Fatal(err)
+	}
+	if a.Kernel.(*fake.Kernel).State.Has(vip) {
+		t.Error("changed the host without a journal")
+	}
 }

@@ -18,7 +18,7 @@ import (
 
 // MaxFrame is the longest frame in bytes either side reads. A director with
 // 100,000 destinations over IPv6, all in its journal, answers an observation
-// with about 65 MB.
+// with about 80 MB.
 const MaxFrame = 128 << 20
 
 // Method names what is asked of the agent.

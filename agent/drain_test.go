@@ -1,0 +1,51 @@
+package agent
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/kernel/fake"
+	"github.com/lvsform/lvsform/state"
+)
+
+// A destination that is not as it was planned for stops the draining of all,
+// before the first; one that is drained already does not.
+func TestDrainChecksFirst(t *testing.T) {
+	id := state.ServiceID{Protocol: state.TCP, Address: netip.MustParseAddrPort("192.0.2.10:80")}
+	weighs := func(n byte, weight uint32) state.Destination {
+		return state.Destination{Service: id, Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, n}), 80), Forward: state.ForwardDR, Weight: weight}
+	}
+	drained := weighs(12, 0)
+	for _, c := range []struct {
+		name  string
+		third state.Item
+		stale []string
+		first uint32
+	}{
+		{"as planned", weighs(13, 1), nil, 0},
+		{"another weight", weighs(13, 7), []string{"destination tcp 192.0.2.10:80 -> 192.0.2.13:80 dr weight 1 is now dr weight 7"}, 3},
+		{"gone", nil, []string{"destination tcp 192.0.2.10:80 -> 192.0.2.13:80 dr weight 1 was there and is gone now"}, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := newAgent(t)
+			k := a.Kernel.(*fake.Kernel)
+			for _, i := range []state.Item{state.Service{ServiceID: id, Scheduler: "rr"}, weighs(11, 3), drained} {
+				k.State.Put(i)
+			}
+			if c.third != nil {
+				k.State.Put(c.third)
+			}
+			res, err := a.drain(t.Context(), wire.DrainRequest{Destinations: []state.Destination{weighs(11, 3), weighs(12, 5), weighs(13, 1)}})
+			if err != nil || !slices.Equal(res.Stale, c.stale) {
+				t.Fatalf("stale: %s, %v", cmp.Diff(c.stale, res.Stale), err)
+			}
+			if is := k.State[state.IDOf(weighs(11, 3))].(state.Destination); is.Weight != c.first {
+				t.Errorf("the first has weight %d, want %d", is.Weight, c.first)
+			}
+		})
+	}
+}
