@@ -5,7 +5,8 @@ BIN      := bin/lvsform
 LINT     := bin/tools/golangci-lint-v2.12.2
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
-# Packages with tests that change a kernel: they run a second time, in the lab.
+# Packages with tests that change a kernel: they run a second time, in the lab,
+# -short of the laws that need none.
 KERNEL   := ./kernel ./agent/... ./verify
 ifdef MODE
 DEMO     := modes/$(MODE)
@@ -41,7 +42,7 @@ test-unit: build # tests on this machine; the ones that boot a lab are among the
 	$(GO) test -timeout 20m ./...
 
 test-kernel: build # tests that change a kernel, inside the lab
-	$(GO) test -count=1 -exec '$(CURDIR)/$(BIN) lab --here $(CURDIR)/testenv/testdata/kernel.yaml --' $(KERNEL)
+	$(GO) test -count=1 -short -exec '$(CURDIR)/$(BIN) lab --here $(CURDIR)/testenv/testdata/kernel.yaml --' $(KERNEL)
 
 lint: $(LINT) ## golangci-lint, pinned, with the linters of .golangci.yml
 	$(LINT) run ./...

@@ -25,6 +25,9 @@ func crashTopology(t *testing.T, name, servers, services string) *inventory.Inve
 // A story of two topologies on the same hosts: whatever change of a host or of
 // a file an agent is killed at, or refused, nothing that was found is lost.
 func TestLawOfCrashes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a law on fakes; -short was given")
+	}
 	t.Parallel()
 	first := crashTopology(t, "one", "123", `
   - {name: web, vip: 192.0.2.100, port: 80, mode: dr, directors: [lb], real_servers: [web1, web2]}
@@ -68,6 +71,9 @@ func TestLawOfCrashes(t *testing.T) {
 
 // The same for whatever topologies, struck once.
 func TestLawOfCrashesAnywhere(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a law on fakes; -short was given")
+	}
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		first := crashInventory(t, modestest.Inventory().Draw(t, "first"))
