@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -37,23 +36,26 @@ func (p *Plan) Keep(inv *inventory.Inventory, only Only) error {
 		return err
 	}
 	p.Only = &only
-	out := leftOut{failed: map[string]string{}, directors: map[string]bool{}}
+	out := leftOut{at: map[place][]int{}, failed: map[string]string{}}
+	directors := map[string]bool{}
 	for _, h := range inv.Hosts {
-		out.directors[h.Name] = h.Has(inventory.RoleDirector)
+		directors[h.Name] = h.Has(inventory.RoleDirector)
 	}
 	chosen := func(h Host) bool { return len(only.Hosts) == 0 || slices.Contains(only.Hosts, h.Name) }
 	for i := range p.Hosts {
 		h := &p.Hosts[i]
 		if !chosen(*h) && len(h.Errors) != 0 {
 			out.failed[h.Name] = h.Errors[0].Message
-			out.directors[h.Name] = out.directors[h.Name] || h.Left // may have been one
+			if directors[h.Name] || h.Left { // may have been one
+				out.directors = append(out.directors, h.Name)
+			}
 		}
 		var kept []Action
 		for _, a := range h.Actions {
 			if chosen(*h) && only.concerns(a.For, a.Restore) {
 				kept = append(kept, a)
 			} else {
-				out.actions = append(out.actions, hostAction{h.Name, a})
+				out.add(h.Name, a)
 			}
 		}
 		h.Actions = kept
@@ -131,13 +133,59 @@ func (o Only) concerns(serves []string, restore bool) bool {
 // leftOut is what a plan for a part does not do.
 type leftOut struct {
 	actions   []hostAction
+	at        map[place][]int   // indices of actions, rising
 	failed    map[string]string // hosts that nothing is known of, and why
-	directors map[string]bool
+	directors []string          // of those
 }
 
 type hostAction struct {
 	host string
 	Action
+}
+
+// place is where an action that was left out is looked up: by what it is for,
+// or, if that is nothing but the host itself, by the host.
+type place struct {
+	host, serves string
+	wave         Wave
+}
+
+func (o *leftOut) add(host string, a Action) {
+	n := len(o.actions)
+	o.actions = append(o.actions, hostAction{host, a})
+	if len(a.For) == 0 {
+		at := place{host: host, wave: a.Wave}
+		o.at[at] = append(o.at[at], n)
+	}
+	for _, f := range a.For {
+		at := place{serves: f, wave: a.Wave}
+		o.at[at] = append(o.at[at], n)
+	}
+}
+
+// before lists the left out actions of earlier waves that an action needs: on
+// the ground of its host, and for what it is for or the whole of that. What is
+// for a service comes before what is for one of its real servers, and not the
+// other way round.
+func (o *leftOut) before(host string, a Action) []hostAction {
+	var found []int
+	for w := LoadModules; w < a.Wave; w++ {
+		found = append(found, o.at[place{host: host, wave: w}]...)
+		for _, f := range a.For {
+			found = append(found, o.at[place{serves: f, wave: w}]...)
+			for i := range f {
+				if f[i] == '/' {
+					found = append(found, o.at[place{serves: f[:i], wave: w}]...)
+				}
+			}
+		}
+	}
+	slices.Sort(found)
+	var out []hostAction
+	for _, i := range slices.Compact(found) {
+		out = append(out, o.actions[i])
+	}
+	return out
 }
 
 // holdBack moves the actions of a wave that need something left out to what is
@@ -156,7 +204,7 @@ func (p *Plan) holdBack(w Wave, out *leftOut) {
 				continue
 			}
 			h.Held = append(h.Held, Held{a.Op, a.Kind, a.Key, needs})
-			out.actions = append(out.actions, hostAction{h.Name, a})
+			out.add(h.Name, a)
 		}
 		h.Actions = kept
 		if kept == nil {
@@ -171,14 +219,23 @@ func (o *leftOut) needed(host string, a Action) []string {
 		return nil // it only takes traffic away
 	}
 	var out []string
-	for _, b := range o.actions {
-		if b.Wave < a.Wave && (b.host == host && len(b.For) == 0 || serves(b.For, a.For)) {
-			out = append(out, fmt.Sprintf("%s: %s", b.host, b.Change()))
+	for _, b := range o.before(host, a) {
+		out = append(out, fmt.Sprintf("%s: %s", b.host, b.Change()))
+	}
+	var lost []string
+	if sends(a) {
+		for _, f := range a.For {
+			_, server, _ := strings.Cut(f, "/")
+			lost = append(lost, server)
 		}
 	}
-	for _, h := range slices.Sorted(maps.Keys(o.failed)) {
-		if sends(a) && a.isFor(h) || a.Restore && len(a.For) != 0 && a.Role != inventory.RoleDirector && o.directors[h] {
-			out = append(out, fmt.Sprintf("%s: %s", h, o.failed[h]))
+	if a.Restore && len(a.For) != 0 && a.Role != inventory.RoleDirector {
+		lost = append(lost, o.directors...)
+	}
+	slices.Sort(lost)
+	for _, h := range slices.Compact(lost) {
+		if why, failed := o.failed[h]; failed {
+			out = append(out, fmt.Sprintf("%s: %s", h, why))
 		}
 	}
 	return out
@@ -190,28 +247,6 @@ func sends(a Action) bool {
 	before, was := a.Before.Item.(state.Destination)
 	after, is := a.After.Item.(state.Destination)
 	return a.Op == state.Add || was && is && (before.Weight == 0 || before.Forward != after.Forward || before.Tunnel != after.Tunnel)
-}
-
-// isFor reports whether an action is for that real server of some service.
-func (a Action) isFor(server string) bool {
-	return slices.ContainsFunc(a.For, func(f string) bool {
-		_, of, _ := strings.Cut(f, "/")
-		return of == server
-	})
-}
-
-// serves reports whether one of the first names the whole of one of the second
-// or the same: what is for the service comes before what is for one of its real
-// servers, and not the other way round.
-func serves(first, second []string) bool {
-	for _, b := range first {
-		for _, a := range second {
-			if a == b || strings.HasPrefix(a, b+"/") {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // narrowJournal leaves the journal's entries alone that are for other services.

@@ -1,0 +1,76 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/state"
+)
+
+// What an action needs is found by looking at every other one, too.
+func TestLawOfNeeds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		hosts := rapid.SampledFrom([]string{"lb", "web1", "web2", "web"})
+		parts := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "a/web1", "a/web2", "b/web1", "ab/web1", "lb", "web1"}), 0, 3, rapid.ID)
+		action := rapid.Custom(func(t *rapid.T) hostAction {
+			return hostAction{hosts.Draw(t, "host"), Action{
+				Op: state.Add, After: state.Tagged{Item: state.Up{Link: rapid.StringMatching(`eth[0-9]`).Draw(t, "link")}},
+				For: parts.Draw(t, "for"), Wave: rapid.SampledFrom(Waves()).Draw(t, "wave"),
+			}}
+		})
+		left := rapid.SliceOf(action).Draw(t, "left out")
+		a := action.Draw(t, "action")
+		out := leftOut{at: map[place][]int{}}
+		var want []string
+		for _, b := range left {
+			out.add(b.host, b.Action)
+			whole := slices.ContainsFunc(a.For, func(f string) bool {
+				return slices.ContainsFunc(b.For, func(of string) bool { return f == of || strings.HasPrefix(f, of+"/") })
+			})
+			if b.Wave < a.Wave && (len(b.For) == 0 && b.host == a.host || whole) {
+				want = append(want, fmt.Sprintf("%s: %s", b.host, b.Change()))
+			}
+		}
+		if diff := cmp.Diff(want, out.needed(a.host, a.Action)); diff != "" {
+			t.Fatalf("%+v needs (-want +got):\n%s", a, diff)
+		}
+	})
+}
+
+// Thousands of actions, each for a hundred services, and thousands that are
+// left out, each for a hundred others: a moment, or, if every one is held
+// against every other, longer than go test waits for anything.
+func TestKeepOfMany(t *testing.T) {
+	const many = 3000
+	serves := func(prefix string) []string {
+		var out []string
+		for i := range 100 {
+			out = append(out, fmt.Sprintf("%s%d/web1", prefix, i))
+		}
+		return out
+	}
+	actions := func(wave Wave, serves []string) []Action {
+		var out []Action
+		for i := range many {
+			item := state.Sysctl{Name: fmt.Sprintf("net.ipv4.conf.eth%d.arp_ignore", i), Setting: "1"}
+			out = append(out, Action{Op: state.Add, Kind: item.Kind(), Key: item.Key(), After: state.Tagged{Item: item}, For: serves, Wave: wave})
+		}
+		return out
+	}
+	p := &Plan{Hosts: []Host{
+		{Name: "web1", Actions: actions(PrepareServers, serves("a"))},
+		{Name: "lb", Actions: actions(AddDestinations, serves("b"))},
+	}}
+	if err := p.Keep(&inventory.Inventory{}, Only{Hosts: []string{"lb"}}); err != nil {
+		t.Fatal(err)
+	}
+	if p.Summary.Add != many || p.Summary.Held != 0 {
+		t.Errorf("%s; want %d to add, and nothing held back", p.Summary, many)
+	}
+}
