@@ -141,7 +141,7 @@ func readJournal(dir, topology string) (*journal, error) {
 		err = fmt.Errorf("is of topology %q", kept.Topology)
 	}
 	if err != nil {
-		return nil, fault.New(fault.Conflict, "journal %s: %w", file, err)
+		return nil, fault.New(fault.Conflict, "journal %s: %w; nothing is changed on this host while it cannot be read. If there is no copy of it, move it away: what lvsform set here is then no longer known, and stays", file, err)
 	}
 	j.members = kept.Members
 	for _, e := range kept.Entries {
