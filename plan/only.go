@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/state"
@@ -251,21 +252,9 @@ func sends(a Action) bool {
 
 // narrowJournal leaves the journal's entries alone that are for other services.
 func (h *Host) narrowJournal(only Only) {
-	held := map[state.ID]bool{}
-	for _, x := range h.Held {
-		held[state.ID{Kind: x.Kind, Key: x.Key}] = true
-	}
-	if len(only.Services) == 0 && len(held) == 0 {
+	if len(only.Services) == 0 {
 		return
 	}
-	var adopt = h.Adopt[:0]
-	for _, e := range h.Adopt {
-		if only.concerns(e.For, false) {
-			adopt = append(adopt, e)
-		}
-	}
-	h.Adopt = adopt
-	if len(only.Services) != 0 {
-		h.Forget, h.HandOver = nil, nil // what is no longer held has no services of its own any more
-	}
+	h.Adopt = slices.DeleteFunc(h.Adopt, func(e wire.Entry) bool { return !only.concerns(e.For, false) })
+	h.Forget, h.HandOver = nil, nil // what is no longer held has no services of its own any more
 }

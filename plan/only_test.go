@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/state"
 )
@@ -72,5 +73,47 @@ func TestKeepOfMany(t *testing.T) {
 	}
 	if p.Summary.Add != many || p.Summary.Held != 0 {
 		t.Errorf("%s; want %d to add, and nothing held back", p.Summary, many)
+	}
+}
+
+// A choice of hosts takes what the journal is told as a whole, also where
+// something is held back; a choice of services leaves what is for others.
+func TestKeepOfTheJournal(t *testing.T) {
+	up := func(link string, serves ...string) wire.Entry {
+		item := state.Tagged{Item: state.Up{Link: link}}
+		return wire.Entry{Before: item, After: item, For: serves}
+	}
+	a, b, ground := up("eth0", "a", "b/web1"), up("eth1", "b"), up("eth2")
+	later := Action{Op: state.Add, Kind: state.KindUp, Key: "eth3", After: state.Tagged{Item: state.Up{Link: "eth3"}}, For: []string{"a/web1"}, Wave: AddDestinations}
+	before := later
+	before.Wave = PrepareServers
+	for _, c := range []struct {
+		only   Only
+		adopts []wire.Entry
+		lets   int // go of
+	}{
+		{Only{Hosts: []string{"lb"}}, []wire.Entry{a, b, ground}, 1},
+		{Only{Services: []string{"a"}}, []wire.Entry{a, ground}, 0},
+		{Only{Hosts: []string{"lb"}, Services: []string{"b"}}, []wire.Entry{a, b, ground}, 0},
+	} {
+		p := &Plan{Hosts: []Host{
+			{Name: "lb", Actions: []Action{later}, Adopt: []wire.Entry{a, b, ground}, Forget: []state.ID{a.ID()}, HandOver: []state.ID{b.ID()}},
+			{Name: "web1", Actions: []Action{before}},
+		}}
+		inv := &inventory.Inventory{Services: []*inventory.Service{{Name: "a"}, {Name: "b"}}}
+		if err := p.Keep(inv, c.only); err != nil {
+			t.Fatal(err)
+		}
+		lb := p.Hosts[0]
+		if held := c.only.Services == nil; held != (len(lb.Held) == 1) {
+			t.Errorf("%+v: held back are %v", c.only, lb.Held)
+		}
+		same := cmp.Comparer(func(a, b state.Item) bool { return a == b })
+		if diff := cmp.Diff(c.adopts, lb.Adopt, same); diff != "" {
+			t.Errorf("%+v: adopts (-want +got):\n%s", c.only, diff)
+		}
+		if len(lb.Forget) != c.lets || len(lb.HandOver) != c.lets {
+			t.Errorf("%+v: forgets %v, hands over %v", c.only, lb.Forget, lb.HandOver)
+		}
 	}
 }
