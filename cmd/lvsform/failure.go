@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -102,7 +103,9 @@ func report(cmd *cobra.Command, err error) int {
 		// Each line begins with its place in the file, as compilers write it.
 		fmt.Fprintln(os.Stderr, problems)
 	} else {
-		fmt.Fprintf(os.Stderr, "lvsform: %s: %v\n", fault.Of(status.err), status.err)
+		for line := range strings.Lines(fmt.Sprintf("lvsform: %s: %v\n", fault.Of(status.err), status.err)) {
+			fmt.Fprintln(os.Stderr, plan.Plain(strings.TrimSuffix(line, "\n")))
+		}
 	}
 	return status.status
 }
