@@ -399,9 +399,9 @@ func TestHostThatHangs(t *testing.T) {
 // What a host says of its failure is one line, which cannot pass for another's.
 func TestErrorOfHostileHost(t *testing.T) {
 	err := &apply.Error{Wave: plan.AddServices, Faults: []apply.Fault{{Host: "lb", Err: errors.New("no\nweb1: add destinations: \x1b[2Kdone")}}, Planned: 2}
-	want := `lb: add virtual services: no\nweb1: add destinations: \x1b[2Kdone
-0 of 2 steps are done and recorded; when the cause is mended, the same command goes on from there`
-	if diff := cmp.Diff(want, err.Error()); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	want := `lb: add virtual services: no\nweb1: add destinations: \x1b[2Kdone`
+	said, rest, _ := strings.Cut(err.Error(), "\n")
+	if said != want || strings.Contains(rest, "\n") {
+		t.Errorf("%q, want a line %q and one on what is done", err, want)
 	}
 }
