@@ -52,12 +52,12 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 	}
 	for _, e := range obs.Journal.Entries {
 		if !wanted[e.ID()] {
-			h.putBack(e, obs.State[e.ID()], others[e.ID()].topology != "")
+			h.putBack(e, obs, others[e.ID()].topology != "")
 		}
 	}
 	lvsforms := func(id state.ID) bool {
-		_, ours := held[id]
-		return ours || others[id].topology != "" || refused[id] // which is one conflict, not two
+		e, ours := held[id]
+		return ours && !asFound(e) || others[id].topology != "" && !others[id].found || refused[id] // which is one conflict, not two
 	}
 	h.Errors = append(h.Errors, trespasses(h.Actions, obs, lvsforms)...)
 	if len(h.Errors) != 0 {
@@ -81,10 +81,14 @@ func (h *Host) adopt(w modes.Want, is state.Item) {
 	}
 }
 
+// asFound reports whether an entry's item was adopted, and is somebody else's.
+func asFound(e wire.Entry) bool { return e.Before.Item == e.After.Item }
+
 // putBack restores what an entry found, unless it is so already, another
-// topology holds the item, or there is nothing left to restore it on.
-func (h *Host) putBack(e wire.Entry, is state.Item, shared bool) {
-	before := e.Before.Item
+// topology holds the item, there is nothing left to restore it on, or it
+// belongs to another program, which may have had its reasons.
+func (h *Host) putBack(e wire.Entry, obs wire.Observed, shared bool) {
+	before, is := e.Before.Item, obs.State[e.ID()]
 	// A setting that was not there before belongs to a device that came later
 	// and goes with it.
 	_, setting := e.After.Item.(state.Sysctl)
@@ -92,7 +96,7 @@ func (h *Host) putBack(e wire.Entry, is state.Item, shared bool) {
 	case shared:
 		h.HandOver = append(h.HandOver, e.ID())
 		return
-	case is == before || setting && (is == nil || before == nil):
+	case is == before || setting && (is == nil || before == nil) || asFound(e) && balanced(e.After.Item) && suspects(obs.Foreign) != nil:
 		h.Forget = append(h.Forget, e.ID())
 		return
 	}
@@ -138,6 +142,7 @@ func disrupts(c state.Change) bool {
 type claim struct {
 	topology string
 	item     state.Item
+	found    bool // and does not call its own
 }
 
 // elsewhere lists what other topologies hold on a host.
@@ -145,7 +150,7 @@ func elsewhere(obs wire.Observed) map[state.ID]claim {
 	out := map[state.ID]claim{}
 	for _, j := range obs.Others {
 		for _, e := range j.Entries {
-			out[e.ID()] = claim{j.Topology, e.After.Item}
+			out[e.ID()] = claim{j.Topology, e.After.Item, asFound(e)}
 		}
 	}
 	return out

@@ -23,8 +23,9 @@ func conflict(is, want state.Item, signs []state.Foreign) *fault.Error {
 
 // trespasses are the conflicts of actions with another program that balances
 // on the host: they change destinations in a virtual service, or a sync daemon,
-// that lvsform holds in no journal. A health checker does the same all the time,
-// and a real server without weight may be a dead one.
+// that lvsform did not make. A health checker does the same all the time, and a
+// real server without weight may be a dead one. What lvsform made itself it may
+// take away.
 func trespasses(actions []Action, obs wire.Observed, lvsforms func(state.ID) bool) []*fault.Error {
 	if suspects(obs.Foreign) == nil {
 		return nil
@@ -34,6 +35,9 @@ func trespasses(actions []Action, obs wire.Observed, lvsforms func(state.ID) boo
 	changes := map[state.ID][]state.Change{}
 	for _, a := range actions {
 		c := a.Change()
+		if a.Restore {
+			continue
+		}
 		switch i := cmp.Or(c.Before, c.After).(type) {
 		case state.Destination:
 			id := state.IDOf(state.Service{ServiceID: i.Service})
@@ -79,6 +83,16 @@ func suspects(signs []state.Foreign) []string {
 		}
 	}
 	return out
+}
+
+// balanced reports whether an item is one that balancers make and change.
+func balanced(i state.Item) bool {
+	switch i.Kind() {
+	case state.KindService, state.KindDestination, state.KindSyncDaemon:
+		return true
+	default:
+		return false
+	}
 }
 
 // balancers are the programs that make virtual services, and those of clusters

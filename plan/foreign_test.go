@@ -84,7 +84,7 @@ func TestWhereAnotherBalances(t *testing.T) {
 		{
 			what: "one that would be removed", live: []state.Item{service, web1, web2, master}, signs: keepalived,
 			journal: []wire.Entry{made(web2)}, destroy: true,
-			errors: []string{does + "- destination tcp 192.0.2.30:80 -> 192.0.2.5:80" + advises},
+			actions: []string{"- destination tcp 192.0.2.30:80 -> 192.0.2.5:80"},
 		},
 		{
 			what: "another service altogether", live: []state.Item{another, dead, master}, signs: keepalived,
@@ -108,8 +108,16 @@ func TestWhereAnotherBalances(t *testing.T) {
 		{
 			what: "lvsform holds it as found", live: []state.Item{service, dead, web2, master}, signs: keepalived,
 			journal: []wire.Entry{found(master), found(service), found(web1), found(web2)},
-			actions: []string{"~ destination tcp 192.0.2.30:80 -> 192.0.2.4:80"},
-			adopts:  []string{"service tcp 192.0.2.30:80", "destination tcp 192.0.2.30:80 -> 192.0.2.5:80"},
+			errors: []string{does + "~ destination tcp 192.0.2.30:80 -> 192.0.2.4:80 dr weight 0 -> dr weight 3" + advises},
+		},
+		{
+			what: "lvsform lets go of what it found", live: []state.Item{service, dead, slave}, signs: keepalived,
+			journal: []wire.Entry{found(master), found(service), found(web1), found(web2)}, destroy: true,
+		},
+		{
+			what: "another topology found it", live: []state.Item{service, dead, web2, master}, signs: keepalived,
+			other:  []wire.Entry{found(service)},
+			errors: []string{does + "~ destination tcp 192.0.2.30:80 -> 192.0.2.4:80 dr weight 0 -> dr weight 3" + advises},
 		},
 		{
 			what: "another topology made it", live: []state.Item{service, dead, web2, master}, signs: keepalived,
