@@ -153,6 +153,10 @@ asked for, by the name of the flag that tells it.`,
 				return err
 			}
 			found, err := read(args[0], data)
+			if err == nil && len(found.Services) == 0 {
+				// A pipe from a command that failed is empty, too.
+				err = fault.New(fault.Input, "%s: there is no virtual service in it", args[0])
+			}
 			if err == nil {
 				var r *importer.Result
 				if r, err = found.Inventory(hints); err == nil {
