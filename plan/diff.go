@@ -60,6 +60,10 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 		return ours && !asFound(e) || others[id].topology != "" && !others[id].found || refused[id] // which is one conflict, not two
 	}
 	h.Errors = append(h.Errors, trespasses(h.Actions, obs, lvsforms)...)
+	h.Errors = append(h.Errors, castaways(h.Actions, obs, func(id state.ID) bool {
+		_, ours := held[id]
+		return ours || others[id].topology != ""
+	})...)
 	if len(h.Errors) != 0 {
 		h.Actions = []Action{}
 	}

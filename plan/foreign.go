@@ -65,6 +65,44 @@ func trespasses(actions []Action, obs wire.Observed, lvsforms func(state.ID) boo
 	return out
 }
 
+// castaways are the conflicts of removing a virtual service in which there are
+// destinations that no journal holds: the kernel removes them with it.
+func castaways(actions []Action, obs wire.Observed, recorded func(state.ID) bool) []*fault.Error {
+	going := map[state.ServiceID]bool{}
+	for _, a := range actions {
+		if s, ok := a.Before.Item.(state.Service); ok && a.Op == state.Remove {
+			going[s.ServiceID] = true
+		}
+	}
+	if len(going) == 0 {
+		return nil
+	}
+	var out []*fault.Error
+	for _, d := range state.Of[state.Destination](obs.State) {
+		if going[d.Service] && !recorded(state.IDOf(d)) {
+			out = append(out, fault.New(fault.Conflict, "%s: lvsform did not make it, and it would go with its virtual service, which is about to be removed; remove it first (%s), or take it into the inventory and apply that first",
+				state.Text(d), removal(d)))
+		}
+	}
+	return out
+}
+
+// removal is the command that takes a destination away.
+func removal(d state.Destination) string {
+	service := d.Service.Address.String()
+	switch {
+	case d.Service.FWMark != 0:
+		service = "-f " + strings.TrimPrefix(d.Service.String(), "fwmark ")
+	case d.Service.Protocol == state.TCP:
+		service = "-t " + service
+	case d.Service.Protocol == state.UDP:
+		service = "-u " + service
+	default:
+		service = "--sctp-service " + service
+	}
+	return fmt.Sprintf("ipvsadm -d %s -r %s", service, d.Address)
+}
+
 // suspicion says who seems to own a virtual service, by the signs on its host.
 func suspicion(signs []state.Foreign) string {
 	who := suspects(signs)

@@ -108,7 +108,7 @@ func TestWhereAnotherBalances(t *testing.T) {
 		{
 			what: "lvsform holds it as found", live: []state.Item{service, dead, web2, master}, signs: keepalived,
 			journal: []wire.Entry{found(master), found(service), found(web1), found(web2)},
-			errors: []string{does + "~ destination tcp 192.0.2.30:80 -> 192.0.2.4:80 dr weight 0 -> dr weight 3" + advises},
+			errors:  []string{does + "~ destination tcp 192.0.2.30:80 -> 192.0.2.4:80 dr weight 0 -> dr weight 3" + advises},
 		},
 		{
 			what: "lvsform lets go of what it found", live: []state.Item{service, dead, slave}, signs: keepalived,
@@ -173,5 +173,77 @@ func TestWhereAnotherBalances(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The kernel removes a virtual service with all that is in it. What somebody else
+// put there is named, and nothing is removed on that host; what only is beside it
+// is left in peace.
+func TestDestinationsOfOthersInWhatGoes(t *testing.T) {
+	inv, err := inventory.Parse("lvsform.yaml", []byte(balanced))
+	if err != nil {
+		t.Fatal(err)
+	}
+	smaller, err := inventory.Parse("lvsform.yaml", []byte(balanced[:strings.Index(balanced, "services:")]+
+		"services:\n  - {name: dns, vip: 192.0.2.31, protocol: udp, port: 53, mode: dr, scheduler: rr, directors: [lb], real_servers: [web1]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := func(i state.Item) wire.Entry { return entry(nil, i, "director") }
+	for _, c := range []struct {
+		id     state.ServiceID
+		rip    string
+		remove string
+	}{
+		{state.ServiceID{Protocol: state.TCP, Address: netip.MustParseAddrPort("192.0.2.30:80")}, "192.0.2.9:80", "ipvsadm -d -t 192.0.2.30:80 -r 192.0.2.9:80"},
+		{state.ServiceID{Protocol: state.UDP, Address: netip.MustParseAddrPort("[2001:db8::30]:53")}, "[2001:db8::9]:53", "ipvsadm -d -u [2001:db8::30]:53 -r [2001:db8::9]:53"},
+		{state.ServiceID{Protocol: state.SCTP, Address: netip.MustParseAddrPort("192.0.2.30:80")}, "192.0.2.9:80", "ipvsadm -d --sctp-service 192.0.2.30:80 -r 192.0.2.9:80"},
+		{state.ServiceID{FWMark: 7}, "192.0.2.9:0", "ipvsadm -d -f 7 -r 192.0.2.9:0"},
+		{state.ServiceID{FWMark: 7, IPv6: true}, "[2001:db8::9]:0", "ipvsadm -d -f 7 -6 -r [2001:db8::9]:0"},
+	} {
+		service := state.Service{ServiceID: c.id, Scheduler: "rr", PersistenceBits: 32}
+		ours := state.Destination{Service: c.id, Address: netip.MustParseAddrPort("192.0.2.4:80"), Forward: state.ForwardDR, Weight: 1}
+		theirs := ours
+		theirs.Address = netip.MustParseAddrPort(c.rip)
+		conflict := state.Text(theirs) + ": lvsform did not make it, and it would go with its virtual service, which is about to be removed; remove it first (" +
+			c.remove + "), or take it into the inventory and apply that first"
+		for _, x := range []struct {
+			what    string
+			journal []wire.Entry
+			other   []wire.Entry
+			errors  []string
+		}{
+			{what: "in a service of ours", journal: []wire.Entry{made(service), made(ours)}, errors: []string{conflict}},
+			{what: "taken into the inventory since", journal: []wire.Entry{made(service), made(ours), entry(theirs, theirs, "director")}},
+			{what: "in a service that was found", journal: []wire.Entry{entry(service, service, "director"), made(ours)}},
+			{what: "in a service that another topology holds as well", journal: []wire.Entry{made(service), made(ours)}, other: []wire.Entry{made(service)}},
+		} {
+			t.Run(c.remove+" "+x.what, func(t *testing.T) {
+				observed := fresh(inv)
+				lb := observed["lb"]
+				for _, i := range []state.Item{service, ours, theirs} {
+					lb.State.Put(i)
+				}
+				lb.Journal.Entries, lb.Others = x.journal, []wire.Journal{{Topology: "other", Entries: x.other}}
+				observed["lb"] = lb
+				gone := map[string]plan.Observation{"lb": {Observed: lb.Observed, Member: &wire.Member{Name: "lb"}}}
+				for way, p := range map[string]*plan.Plan{"destroy": plan.Destroy(inv, observed), "leaves": plan.Destroy(&inventory.Inventory{}, gone), "smaller": plan.Make(smaller, observed)} {
+					host := p.Hosts[slices.IndexFunc(p.Hosts, func(h plan.Host) bool { return h.Name == "lb" })]
+					var errors []string
+					for _, e := range host.Errors {
+						errors = append(errors, e.Message)
+						if e.Kind != fault.Conflict {
+							t.Errorf("%s: %s is no conflict but %s", way, e.Message, e.Kind)
+						}
+					}
+					if diff := cmp.Diff(x.errors, errors); diff != "" {
+						t.Errorf("%s (-want +got):\n%s", way, diff)
+					}
+					if (len(host.Actions) == 0) != (x.errors != nil) {
+						t.Errorf("%s: errors are %v, and it does %v", way, errors, host.Actions)
+					}
+				}
+			})
+		}
 	}
 }
