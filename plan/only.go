@@ -51,9 +51,12 @@ func (p *Plan) Keep(inv *inventory.Inventory, only Only) error {
 				out.directors = append(out.directors, h.Name)
 			}
 		}
+		// A module may be named for services alone and be needed by what is for
+		// none, as ip_vs by a sync daemon. To load one more hinders nobody.
+		ground := slices.ContainsFunc(h.Actions, func(a Action) bool { return len(a.For) == 0 && !a.Restore })
 		var kept []Action
 		for _, a := range h.Actions {
-			if chosen(*h) && only.concerns(a.For, a.Restore) {
+			if chosen(*h) && (only.concerns(a.For, a.Restore) || ground && a.Wave == LoadModules) {
 				kept = append(kept, a)
 			} else {
 				out.add(h.Name, a)
@@ -167,10 +170,11 @@ func (o *leftOut) add(host string, a Action) {
 // before lists the left out actions of earlier waves that an action needs: on
 // the ground of its host, and for what it is for or the whole of that. What is
 // for a service comes before what is for one of its real servers, and not the
-// other way round.
+// other way round. Modules do not count: those of other hosts matter to nobody,
+// and those of its own come along.
 func (o *leftOut) before(host string, a Action) []hostAction {
 	var found []int
-	for w := LoadModules; w < a.Wave; w++ {
+	for w := PrepareHosts; w < a.Wave; w++ {
 		found = append(found, o.at[place{host: host, wave: w}]...)
 		for _, f := range a.For {
 			found = append(found, o.at[place{serves: f, wave: w}]...)
