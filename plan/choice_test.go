@@ -69,3 +69,31 @@ services:
 		t.Errorf("lb2 does %v, though nothing there is for web or for no service; held back: %v", does["lb2"], held)
 	}
 }
+
+// What is for no service stays when one goes, and holds nothing of it back: no
+// sync daemon that runs on keeps the director on the VIP.
+func TestServiceThatGoes(t *testing.T) {
+	inv := load(t, "../examples/mixed-modes/lvsform.yaml")
+	before := ready(inv)
+	observed := carriedOut(plan.Make(inv, before), before)
+	does, held := choose(t, inv, plan.Destroy(inv, observed), plan.Only{Services: []string{"two-ports"}})
+	want := map[string][]string{
+		"lb": {
+			"- destination fwmark 7 -> 192.0.2.4:0", "- service fwmark 7", "- address 192.0.2.31/32 on eth0",
+			"- rule ipv4 mangle PREROUTING -d 192.0.2.31/32 -p tcp -m tcp --dport 81 -j MARK --set-xmark 0x7/0xffffffff",
+			"- rule ipv4 mangle PREROUTING -d 192.0.2.31/32 -p tcp -m tcp --dport 80 -j MARK --set-xmark 0x7/0xffffffff",
+		},
+		"web-dr": {"- address 192.0.2.31/32 on lo"},
+	}
+	if diff := cmp.Diff(want, does); diff != "" {
+		t.Errorf("(-want +does):\n%s", diff)
+	}
+	needs := " for lb: - destination tcp 192.0.2.30:80 -> 192.0.2.4:80, lb: - service tcp 192.0.2.30:80, lb: - address 192.0.2.30/32 on eth0, web-dr: - address 192.0.2.30/32 on lo"
+	waits := map[string][]string{"web-dr": { // web needs it, too
+		"~ sysctl net.ipv4.conf.eth0.arp_ignore" + needs,
+		"~ sysctl net.ipv4.conf.eth0.arp_announce" + needs,
+	}}
+	if diff := cmp.Diff(waits, held); diff != "" {
+		t.Errorf("(-want +held back):\n%s", diff)
+	}
+}

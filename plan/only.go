@@ -147,40 +147,37 @@ type hostAction struct {
 	Action
 }
 
-// place is where an action that was left out is looked up: by what it is for,
-// or, if that is nothing but the host itself, by the host.
+// place is where an action that was left out is looked up: by what it is for.
 type place struct {
-	host, serves string
-	wave         Wave
+	serves string
+	wave   Wave
 }
 
+// add leaves an action out. One that is for no service holds nothing back: it
+// is left out on hosts that were not chosen, or because a choice of services
+// takes it away with none; a sync daemon or a timeout that stays is in nobody's
+// way.
 func (o *leftOut) add(host string, a Action) {
 	n := len(o.actions)
 	o.actions = append(o.actions, hostAction{host, a})
-	if len(a.For) == 0 {
-		at := place{host: host, wave: a.Wave}
-		o.at[at] = append(o.at[at], n)
-	}
 	for _, f := range a.For {
-		at := place{serves: f, wave: a.Wave}
+		at := place{f, a.Wave}
 		o.at[at] = append(o.at[at], n)
 	}
 }
 
-// before lists the left out actions of earlier waves that an action needs: on
-// the ground of its host, and for what it is for or the whole of that. What is
-// for a service comes before what is for one of its real servers, and not the
-// other way round. Modules do not count: those of other hosts matter to nobody,
-// and those of its own come along.
-func (o *leftOut) before(host string, a Action) []hostAction {
+// before lists the left out actions of earlier waves that an action needs: for
+// what it is for or the whole of that. What is for a service comes before what
+// is for one of its real servers, and not the other way round. Modules do not
+// count: those of other hosts matter to nobody, and those of its own come along.
+func (o *leftOut) before(a Action) []hostAction {
 	var found []int
 	for w := PrepareHosts; w < a.Wave; w++ {
-		found = append(found, o.at[place{host: host, wave: w}]...)
 		for _, f := range a.For {
-			found = append(found, o.at[place{serves: f, wave: w}]...)
+			found = append(found, o.at[place{f, w}]...)
 			for i := range f {
 				if f[i] == '/' {
-					found = append(found, o.at[place{serves: f[:i], wave: w}]...)
+					found = append(found, o.at[place{f[:i], w}]...)
 				}
 			}
 		}
@@ -202,7 +199,7 @@ func (p *Plan) holdBack(w Wave, out *leftOut) {
 		for _, a := range h.Actions {
 			needs := []string(nil)
 			if a.Wave == w {
-				needs = out.needed(h.Name, a)
+				needs = out.needed(a)
 			}
 			if needs == nil {
 				kept = append(kept, a)
@@ -219,12 +216,12 @@ func (p *Plan) holdBack(w Wave, out *leftOut) {
 }
 
 // needed lists what is left out and has to come before an action.
-func (o *leftOut) needed(host string, a Action) []string {
+func (o *leftOut) needed(a Action) []string {
 	if d, ok := a.After.Item.(state.Destination); ok && a.Op == state.Modify && d.Weight == 0 {
 		return nil // it only takes traffic away
 	}
 	var out []string
-	for _, b := range o.before(host, a) {
+	for _, b := range o.before(a) {
 		out = append(out, fmt.Sprintf("%s: %s", b.host, b.Change()))
 	}
 	var lost []string

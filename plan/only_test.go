@@ -34,11 +34,11 @@ func TestLawOfNeeds(t *testing.T) {
 			whole := slices.ContainsFunc(a.For, func(f string) bool {
 				return slices.ContainsFunc(b.For, func(of string) bool { return f == of || strings.HasPrefix(f, of+"/") })
 			})
-			if b.Wave < a.Wave && b.Wave != LoadModules && (len(b.For) == 0 && b.host == a.host || whole) {
+			if b.Wave < a.Wave && b.Wave != LoadModules && whole {
 				want = append(want, fmt.Sprintf("%s: %s", b.host, b.Change()))
 			}
 		}
-		if diff := cmp.Diff(want, out.needed(a.host, a.Action)); diff != "" {
+		if diff := cmp.Diff(want, out.needed(a.Action)); diff != "" {
 			t.Fatalf("%+v needs (-want +got):\n%s", a, diff)
 		}
 	})
