@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
@@ -137,6 +138,9 @@ func disrupts(c state.Change) bool {
 	case state.Destination:
 		after, ok := c.After.(state.Destination)
 		return !ok || before.Forward != after.Forward || before.Tunnel != after.Tunnel
+	case state.Sysctl:
+		after, ok := c.After.(state.Sysctl)
+		return ok && after.Setting == "0" && (before.Name == "net.ipv4.ip_forward" || strings.HasSuffix(before.Name, ".forwarding")) // of a router
 	default:
 		return false
 	}
