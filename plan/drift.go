@@ -194,8 +194,11 @@ func (s DriftSummary) String() string {
 	if s.HostsFailed != 0 {
 		failed = fmt.Sprintf(", %d failed", s.HostsFailed)
 	}
+	if s.HostsDrifted+s.HostsAsApplied == 0 && s.HostsFailed != 0 {
+		return fmt.Sprintf("Nothing is known of drift: %s.", hosts(s.HostsFailed, "failed", "failed"))
+	}
 	if s.HostsDrifted == 0 {
 		return fmt.Sprintf("No drift: %s as applied%s.", hosts(s.HostsAsApplied, "is", "are"), failed)
 	}
-	return fmt.Sprintf("%s drifted, %d as applied%s: %d differences", hosts(s.HostsDrifted, "has", "have"), s.HostsAsApplied, failed, s.Deviations)
+	return fmt.Sprintf("%s drifted, %d as applied%s: %s", hosts(s.HostsDrifted, "has", "have"), s.HostsAsApplied, failed, quantity(s.Deviations, "difference", "differences"))
 }

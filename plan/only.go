@@ -103,7 +103,7 @@ func (p *Plan) knows(inv *inventory.Inventory, only Only) error {
 	slices.Sort(services)
 	for _, s := range only.Services {
 		if !slices.Contains(services, s) {
-			return fault.New(fault.Input, "--service %s: there is no such service; there are %s", s, Plain(strings.Join(slices.Compact(services), ", ")))
+			return fault.New(fault.Input, "--service %s: there is no such service; there %s", s, Plain(are(slices.Compact(services))))
 		}
 	}
 	return nil
@@ -115,7 +115,7 @@ func unknownHost[T any](name string, hosts []T, nameOf func(T) string) error {
 	for i, h := range hosts {
 		names[i] = nameOf(h)
 	}
-	return fault.New(fault.Input, "--host %s: there is no such host; there are %s", name, strings.Join(names, ", "))
+	return fault.New(fault.Input, "--host %s: there is no such host; there %s", name, are(names))
 }
 
 // concerns reports whether what is for those services (see modes.Want.For) is

@@ -24,7 +24,7 @@ func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []*faul
 		link, ok := obs.State[state.IDOf(state.Link{Name: n.Name})].(state.Link)
 		switch {
 		case !ok:
-			say(fault.Conflict, "nic %s: there is no such device; there are %s", n.Name, devices(obs.State))
+			say(fault.Conflict, "nic %s: there is no such device; there %s", n.Name, are(devices(obs.State)))
 			continue
 		case !link.Up:
 			say(fault.Conflict, "nic %s: the device is down; bring it up: ip link set %s up", n.Name, n.Name)
@@ -121,10 +121,10 @@ func anyAddress(a netip.Addr) netip.Addr {
 	return netip.IPv4Unspecified()
 }
 
-func devices(host state.Host) string {
+func devices(host state.Host) []string {
 	var names []string
 	for _, l := range state.Of[state.Link](host) {
 		names = append(names, l.Name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }

@@ -130,11 +130,27 @@ func (s Summary) String() string {
 }
 
 func hosts(n int, one, many string) string {
-	s := fmt.Sprintf("%d hosts %s", n, many)
+	return strings.TrimRight(quantity(n, "host "+one, "hosts "+many), " ")
+}
+
+// quantity is so many of a thing, in its singular for one.
+func quantity(n int, one, many string) string {
 	if n == 1 {
-		s = "1 host " + one
+		many = one
 	}
-	return strings.TrimRight(s, " ")
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// are says which names there are.
+func are(names []string) string {
+	switch len(names) {
+	case 0:
+		return "are none"
+	case 1:
+		return "is " + names[0]
+	default:
+		return "are " + strings.Join(names, ", ")
+	}
 }
 
 // Steps is the number of actions.

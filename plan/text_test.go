@@ -32,6 +32,54 @@ func TestPlain(t *testing.T) {
 	}
 }
 
+// One is no plural, and of hosts that all failed nobody knows whether they
+// drifted.
+func TestOneAndMany(t *testing.T) {
+	inv, err := inventory.Parse("lvsform.yaml", []byte(smallInventory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, s := range map[string]plan.DriftSummary{
+		"1 host has drifted, 0 as applied: 1 difference":              {HostsDrifted: 1, Deviations: 1},
+		"2 hosts have drifted, 1 as applied, 3 failed: 2 differences": {HostsDrifted: 2, HostsAsApplied: 1, HostsFailed: 3, Deviations: 2},
+		"No drift: 1 host is as applied.":                             {HostsAsApplied: 1},
+		"No drift: 2 hosts are as applied, 1 failed.":                 {HostsAsApplied: 2, HostsFailed: 1},
+		"Nothing is known of drift: 1 host failed.":                   {HostsFailed: 1},
+		"Nothing is known of drift: 4 hosts failed.":                  {HostsFailed: 4},
+	} {
+		if got := s.String(); got != want {
+			t.Errorf("%+v is %q, want %q", s, got, want)
+		}
+	}
+
+	applied := ready(inv)
+	lb := applied["lb"]
+	for _, i := range []state.Item{
+		state.Up{Link: "eth0"}, state.Up{Link: "eth1"}, state.Timeouts{TCP: 1}, state.Sysctl{Name: "a"}, state.Sysctl{Name: "b"},
+		state.Address{Link: "eth0"}, state.Address{Link: "eth1"}, state.Neighbour{Link: "eth0"}, state.FOUPort{Port: 1}, state.FOUPort{Port: 2},
+	} {
+		lb.Journal.Entries = append(lb.Journal.Entries, wire.Entry{After: state.Tagged{Item: i}})
+	}
+	lb.Journal.Topology = "small"
+	applied["lb"] = lb
+	var b bytes.Buffer
+	if err := plan.Hold(inv, applied).WriteText(&b, plan.TextOptions{}, false); err != nil {
+		t.Fatal(err)
+	}
+	if want := "  small: 2 fou-ports, 2 up, 2 sysctls, 2 addresses, 1 neighbour, 1 timeouts\n"; !strings.Contains(b.String(), want) {
+		t.Errorf("the list is\n%swant it to say %q", b.String(), want)
+	}
+
+	for want, only := range map[string]plan.Only{
+		"--service x: there is no such service; there is web": {Services: []string{"x"}},
+		"--host x: there is no such host; there are lb, web1": {Hosts: []string{"x"}},
+	} {
+		if err := plan.Make(inv, ready(inv)).Keep(inv, only); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 // hostile is an observation in which the hosts say a text wherever they may say
 // one.
 func hostile(inv *inventory.Inventory, applied map[string]plan.Observation, says string) map[string]plan.Observation {
