@@ -11,33 +11,75 @@ import (
 	"github.com/lvsform/lvsform/state"
 )
 
-// Unchanged compares the hosts with what the plan was made from. The error
-// names, host by host, what moved.
+// StaleError is that hosts are not as they were when a saved plan was made.
+type StaleError struct {
+	Hosts []StaleHost // in the order of the plan's basis
+}
+
+// StaleHost is one host that is not as a saved plan was made from.
+type StaleHost struct {
+	Host  string
+	Moved []string // what is different, in the words of the host
+	Err   error    // why it cannot be told what is
+}
+
+// Fault is what there is to say of the host without its name.
+func (h StaleHost) Fault() *fault.Error {
+	if h.Err != nil {
+		return fault.From(h.Err)
+	}
+	return fault.New(fault.Stale, "%s", strings.Join(h.Moved, "; "))
+}
+
+func (e *StaleError) Error() string {
+	var b strings.Builder
+	b.WriteString("the hosts are not as they were when the plan was made; nothing was changed:\n")
+	for _, h := range e.Hosts {
+		if h.Err != nil {
+			fmt.Fprintf(&b, "  %s: %s\n", h.Host, plainLines(h.Err.Error()))
+		}
+		for _, m := range h.Moved {
+			fmt.Fprintf(&b, "  %s: %s\n", h.Host, Plain(m))
+		}
+	}
+	b.WriteString("plan again, look at what is different, and apply that")
+	return b.String()
+}
+
+// FaultKind implements fault.Kinded: it is that of the last host that could not
+// be observed, or else that the plan is stale.
+func (e *StaleError) FaultKind() fault.Kind {
+	for _, h := range slices.Backward(e.Hosts) {
+		if h.Err != nil {
+			return fault.Of(h.Err)
+		}
+	}
+	return fault.Stale
+}
+
+// Unchanged compares the hosts with what the plan was made from. If any is not
+// the same, the error is a StaleError.
 func (s *Saved) Unchanged(inv *inventory.Inventory, observed map[string]Observation) error {
 	now, err := bases(inv, s.Plan.Destroy, observed)
 	if err != nil {
 		return err
 	}
-	var lines []string
-	kind := fault.Stale
+	var hosts []StaleHost
 	for _, then := range s.Basis {
 		at := slices.IndexFunc(now, func(b Basis) bool { return b.Host == then.Host })
 		switch {
 		case at < 0 && observed[then.Host].Err != nil:
-			kind = fault.Of(observed[then.Host].Err)
-			lines = append(lines, fmt.Sprintf("%s: %s", then.Host, plainLines(observed[then.Host].Err.Error())))
+			hosts = append(hosts, StaleHost{Host: then.Host, Err: observed[then.Host].Err})
 		case at < 0:
-			lines = append(lines, then.Host+": was not observed")
+			hosts = append(hosts, StaleHost{Host: then.Host, Moved: []string{"was not observed"}})
 		case now[at].Fingerprint != then.Fingerprint:
-			for _, m := range moved(then.Observed, now[at].Observed) {
-				lines = append(lines, then.Host+": "+Plain(m))
-			}
+			hosts = append(hosts, StaleHost{Host: then.Host, Moved: moved(then.Observed, now[at].Observed)})
 		}
 	}
-	if lines == nil {
+	if hosts == nil {
 		return nil
 	}
-	return fault.New(kind, "the hosts are not as they were when the plan was made; nothing was changed:\n  %s\nplan again, look at what is different, and apply that", strings.Join(lines, "\n  "))
+	return &StaleError{hosts}
 }
 
 // moved says what differs between two observations of what a plan depends on.
