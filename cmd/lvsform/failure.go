@@ -55,6 +55,7 @@ type Failure struct {
 func failuresOf(err error) []Failure {
 	var problems inventory.Problems
 	var stopped *apply.Error
+	var stale *plan.StaleError
 	switch {
 	case errors.As(err, &problems):
 		out := make([]Failure, len(problems))
@@ -66,6 +67,13 @@ func failuresOf(err error) []Failure {
 		out := make([]Failure, len(stopped.Faults))
 		for i, f := range stopped.Faults {
 			out[i] = Failure{Kind: fault.Of(f.Err), Message: f.Err.Error(), Host: f.Host, Step: stopped.Wave.String()}
+		}
+		return out
+	case errors.As(err, &stale):
+		out := make([]Failure, len(stale.Hosts))
+		for i, h := range stale.Hosts {
+			f := h.Fault()
+			out[i] = Failure{Kind: f.Kind, Message: f.Message, Host: h.Host, Fix: "plan again, look at what is different, and apply that"}
 		}
 		return out
 	default:
