@@ -36,11 +36,11 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 		case is == w.Item && ours && entry.After.Item == w.Item && slices.Equal(entry.For, w.For):
 			// as lvsform left it
 		case is == w.Item:
-			h.adopt(w, is)
+			h.adopt(w, is, entry)
 		case met && ours && is == nil:
 			h.Forget = append(h.Forget, id) // somebody took it away and put another in its place
 		case met && ours && (entry.After.Item != is || !slices.Equal(entry.For, w.For)):
-			h.adopt(w, is) // somebody set it to what serves as well
+			h.adopt(w, is, entry) // somebody set it to what serves as well
 		case met:
 		default:
 			if _, service := w.Item.(state.Service); service && is != nil && !ours {
@@ -78,12 +78,18 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 }
 
 // adopt takes an item that is already as wanted into the journal, to be left
-// there when lvsform goes. Modules are not kept in journals.
-func (h *Host) adopt(w modes.Want, is state.Item) {
-	if is.Kind() != state.KindModule {
-		item := state.Tagged{Item: is}
-		h.Adopt = append(h.Adopt, wire.Entry{Before: item, After: item, Role: string(w.Role), Reason: w.Reason, For: w.For})
+// there when lvsform goes, or to be put back as the entry found it that is there
+// already. Modules are not kept in journals.
+func (h *Host) adopt(w modes.Want, is state.Item, old wire.Entry) {
+	if is.Kind() == state.KindModule {
+		return
 	}
+	item := state.Tagged{Item: is}
+	before := item
+	if old.After.Item != nil {
+		before = old.Before
+	}
+	h.Adopt = append(h.Adopt, wire.Entry{Before: before, After: item, Role: string(w.Role), Reason: w.Reason, For: w.For})
 }
 
 // asFound reports whether an entry's item was adopted, and is somebody else's.

@@ -22,7 +22,8 @@ type TextOptions struct {
 func (p *Plan) WriteText(w io.Writer, o TextOptions) error {
 	var b strings.Builder
 	for _, h := range p.Hosts {
-		if len(h.Actions)+len(h.Errors)+len(h.Held) == 0 && (o.DiffOnly || len(h.NotManaged) == 0) {
+		found := h.found()
+		if len(h.Actions)+len(h.Errors)+len(h.Held) == 0 && (o.DiffOnly || len(h.NotManaged)+found == 0) {
 			continue
 		}
 		left := ""
@@ -48,6 +49,9 @@ func (p *Plan) WriteText(w io.Writer, o TextOptions) error {
 			fmt.Fprintf(&b, "    held back: %s %s %s: left out, and needed first: %s\n", Plain(string(x.Op)), Plain(string(x.Kind)), Plain(x.Key), needs)
 		}
 		if !o.DiffOnly {
+			if found != 0 {
+				fmt.Fprintf(&b, "    as found: %s, as wanted already\n", quantity(found, "item", "items"))
+			}
 			for _, n := range h.NotManaged {
 				fmt.Fprintf(&b, "    not managed: %s\n", Plain(notManagedText(n)))
 			}
@@ -62,6 +66,17 @@ func (p *Plan) WriteText(w io.Writer, o TextOptions) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// found is how many items are taken as found, which needs no change.
+func (h Host) found() int {
+	n := 0
+	for _, e := range h.Adopt {
+		if len(h.Errors) == 0 && asFound(e) {
+			n++
+		}
+	}
+	return n
 }
 
 func notManagedText(f state.Foreign) string {

@@ -180,3 +180,54 @@ func TestTextOfHostileHosts(t *testing.T) {
 		}
 	}
 }
+
+// What is taken as found is counted, and not what lvsform made and is only for
+// other services now: its entry keeps what it found.
+func TestAsFound(t *testing.T) {
+	inv := load(t, tutorial)
+	before := fresh(inv)
+	service := state.Service{ServiceID: web, Scheduler: "rr", PersistenceBits: 32}
+	address := state.Address{Link: "ens33", Prefix: vip}
+	for _, i := range []state.Item{service, dest("192.168.91.4:80", 1), address} {
+		before["lb"].State.Put(i)
+	}
+	lines := func(p *plan.Plan, o plan.TextOptions) string {
+		t.Helper()
+		var b bytes.Buffer
+		if err := p.WriteText(&b, o); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	const line = "    as found: 3 items, as wanted already\n"
+	if text := lines(plan.Make(inv, before), plan.TextOptions{}); strings.Count(text, "as found:") != 1 || !strings.Contains(text, line) {
+		t.Errorf("does not say %q:\n%s", line, text)
+	}
+	if text := lines(plan.Make(inv, before), plan.TextOptions{DiffOnly: true}); strings.Contains(text, "as found:") {
+		t.Errorf("is no difference:\n%s", text)
+	}
+
+	applied := carriedOut(plan.Make(inv, before), before)
+	if text := lines(plan.Make(inv, applied), plan.TextOptions{}); text != "No changes: 4 hosts are as wanted.\n" {
+		t.Errorf("says it again:\n%s", text)
+	}
+	for name, o := range applied { // all of it was for another service, and half was lvsform's own
+		o.Journal.Entries = slices.Clone(o.Journal.Entries)
+		for i := range o.Journal.Entries {
+			o.Journal.Entries[i].For = []string{"before"}
+		}
+		applied[name] = o
+	}
+	p := plan.Make(inv, applied)
+	if text := lines(p, plan.TextOptions{}); text != "lb  192.168.91.3\n"+line+"\nNo changes: 4 hosts are as wanted.\n" {
+		t.Errorf("what is for another service now:\n%s", text)
+	}
+	for _, h := range p.Hosts {
+		for _, e := range h.Adopt {
+			old := applied[h.Name].Journal.Entries
+			if at := slices.IndexFunc(old, func(x wire.Entry) bool { return x.ID() == e.ID() }); at < 0 || old[at].Before != e.Before {
+				t.Errorf("%s: %s was found as something else", h.Name, e.ID())
+			}
+		}
+	}
+}
