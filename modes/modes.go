@@ -184,7 +184,10 @@ func (d *draft) add(h *inventory.Host, path, serves string, wants []Want) {
 		before, there := seen[id]
 		switch {
 		case there && before.item == w.Item:
-			d.wants[h.Name][before.index].serve(serves)
+			// What the host itself wants it wants without the services, too.
+			if want := &d.wants[h.Name][before.index]; len(want.For) != 0 {
+				want.serve(serves)
+			}
 		case !there:
 			seen[id] = first{w.Item, path, len(d.wants[h.Name])}
 			w.serve(serves)
