@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Tagged carries an Item through JSON: the item's fields in an object that
@@ -38,21 +39,38 @@ func (t *Tagged) UnmarshalJSON(data []byte) error {
 		t.Item = nil
 		return nil
 	}
+	kind, fields, err := cutKind(data)
+	if err == nil {
+		t.Item, err = decodeKind(kind, fields)
+	}
+	return err
+}
+
+// cutKind takes the kind out of an item's fields. What MarshalJSON wrote begins
+// with it, and a director has many items: that is the short way.
+func cutKind(data []byte) (Kind, []byte, error) {
+	if rest, ok := bytes.CutPrefix(data, []byte(`{"kind":"`)); ok {
+		name, rest, _ := bytes.Cut(rest, []byte{'"'})
+		if slices.Contains(Kinds(), Kind(name)) && len(rest) != 0 {
+			switch rest[0] {
+			case ',':
+				return Kind(name), append([]byte{'{'}, rest[1:]...), nil
+			case '}':
+				return Kind(name), append([]byte{'{'}, rest...), nil
+			}
+		}
+	}
 	fields := map[string]json.RawMessage{}
 	if err := json.Unmarshal(data, &fields); err != nil {
-		return err
+		return "", nil, err
 	}
 	var kind Kind
 	if err := json.Unmarshal(fields["kind"], &kind); err != nil {
-		return errors.New("item without a kind")
+		return "", nil, errors.New("item without a kind")
 	}
 	delete(fields, "kind")
 	rest, err := json.Marshal(fields)
-	if err != nil {
-		return err
-	}
-	t.Item, err = decodeKind(kind, rest)
-	return err
+	return kind, rest, err
 }
 
 func decodeKind(kind Kind, data []byte) (Item, error) {

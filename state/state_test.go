@@ -115,6 +115,20 @@ func TestHostThroughJSON(t *testing.T) {
 	}
 }
 
+// However it is written, an item is read as the same.
+func TestItemHoweverWritten(t *testing.T) {
+	want := state.Up{Link: "eth0"}
+	for _, text := range []string{
+		`{"kind":"up","link":"eth0"}`, `{"link":"eth0","kind":"up"}`, "{\n  \"kind\": \"up\",\n  \"link\": \"eth0\"\n}",
+		`{"kind":"up" ,"link":"eth0"}`, `{"kind":"\u0075p","link":"eth0"}`,
+	} {
+		var got state.Tagged
+		if err := json.Unmarshal([]byte(text), &got); err != nil || got.Item != want {
+			t.Errorf("%s: %v, %v", text, got.Item, err)
+		}
+	}
+}
+
 func TestJSONRefuses(t *testing.T) {
 	for _, c := range []struct {
 		text string
@@ -124,6 +138,7 @@ func TestJSONRefuses(t *testing.T) {
 		{`[{"name":"x"}]`, new(state.Host), "without a kind"},
 		{`[{"kind":"bridge"}]`, new(state.Host), "unknown kind"},
 		{`[{"kind":"module","name":"x","more":1}]`, new(state.Host), "unknown field"},
+		{`[{"kind":"up","link":"eth0","kind":"module"}]`, new(state.Host), "unknown field"},
 		{`[null]`, new(state.Host), "null"},
 		{`{"before":null,"after":null}`, new(state.Change), "without before and after"},
 		{`{"before":{"kind":"module","name":"a"},"after":{"kind":"module","name":"b"}}`, new(state.Change), "from module a to module b"},
