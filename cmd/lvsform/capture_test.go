@@ -24,6 +24,7 @@ func TestWalksInLab(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots labs; -short was given")
 	}
+	t.Parallel()
 	for _, name := range []string{"nat-one-armed", "dr-port-forward", "tun-gue", "tun-ipv6", "fullnat-pool"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

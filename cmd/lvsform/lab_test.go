@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -39,13 +42,23 @@ func TestLab(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots labs; -short was given")
 	}
-	for name, file := range exampleFiles(t) {
+	t.Parallel()
+	files := exampleFiles(t)
+	own := func(name string) string { return filepath.Join(stories, name) }
+	// Those with stories of their own take longest: they begin.
+	names := slices.SortedFunc(maps.Keys(files), func(a, b string) int {
+		if isDir(own(a)) != isDir(own(b)) {
+			return map[bool]int{true: -1, false: 1}[isDir(own(a))]
+		}
+		return cmp.Compare(a, b)
+	})
+	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // labs do not meet
-			l := boot(t, file)
+			l := boot(t, files[name])
 			l.tell(t, filepath.Join(stories, "every"))
-			if own := filepath.Join(stories, name); isDir(own) {
-				l.tell(t, own)
+			if isDir(own(name)) {
+				l.tell(t, own(name))
 			}
 		})
 	}

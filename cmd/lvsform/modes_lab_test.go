@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -120,48 +121,51 @@ func TestChangingModes(t *testing.T) {
 	l.mustBe(t, "after destroy", foreign)
 }
 
-// drawn is how many drawn inventories go through the circle in one lab. Each
-// takes some seconds.
-const drawn = 24
+var drawn = flag.Int("drawn", 12, "how many drawn inventories go through a lab; each takes some seconds")
 
 // Drawn inventories of all modes, families, protocols and schedulers go through
-// the circle on one set of hosts: a saved plan, applied with its verification,
-// that fits no second time; an empty second plan; no drift; a saved plan back,
-// as found.
+// the circle, a few on one set of hosts: a saved plan, applied with its
+// verification, that fits no second time; an empty second plan; no drift; a saved
+// plan back, as found.
 func TestDrawnInventories(t *testing.T) {
 	if testing.Short() {
-		t.Skip("boots a lab; -short was given")
+		t.Skip("boots labs; -short was given")
 	}
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), defaultFile)
-	if err := os.WriteFile(file, []byte(modestest.Hosts), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	l := boot(t, file)
-	l.anchor(t, modestest.Hosts)
-	found := l.dump(t)
-	for seed := range drawn {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			text := modestest.Inventory().Example(seed)
-			l.write(t, text)
-			defer func() {
-				if t.Failed() {
-					t.Logf("the inventory:\n%s", strings.TrimPrefix(text, modestest.Hosts))
-				}
-			}()
-			l.run(t, 2, "lvsform", "plan", "--detailed-exitcode", "--out", "there")
-			l.run(t, 0, "lvsform", "apply", "there")
-			l.run(t, 0, "lvsform", "plan", "--detailed-exitcode")
-			if seed%6 == 0 {
-				l.run(t, 1, "lvsform", "apply", "there")
-				l.run(t, 0, "lvsform", "drift", "--detailed-exitcode")
+	const labs = 2
+	for lab := range labs {
+		t.Run(fmt.Sprint("lab ", lab), func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), defaultFile)
+			if err := os.WriteFile(file, []byte(modestest.Hosts), 0o644); err != nil {
+				t.Fatal(err)
 			}
-			l.run(t, 2, "lvsform", "plan", "--detailed-exitcode", "--destroy", "--out", "back")
-			l.run(t, 0, "lvsform", "apply", "--drain", "0s", "back")
-			l.mustBe(t, "after destroy", found)
+			l := boot(t, file)
+			l.anchor(t, modestest.Hosts)
+			found := l.dump(t)
+			for seed := lab; seed < *drawn; seed += labs {
+				text := modestest.Inventory().Example(seed)
+				t.Run(fmt.Sprint(seed), func(t *testing.T) { l.thereAndBack(t, text, seed < labs, found) })
+				if t.Failed() {
+					t.Fatalf("the inventory failed and may have left the hosts in any state:\n%s", strings.TrimPrefix(text, modestest.Hosts))
+				}
+			}
 		})
-		if t.Failed() {
-			t.Fatal("an inventory failed and may have left the hosts in any state")
-		}
 	}
+}
+
+// thereAndBack takes an inventory through the circle; the first in a lab is
+// asked what each must not do, too.
+func (l *lab) thereAndBack(t *testing.T, inventory string, first bool, found dump) {
+	l.write(t, inventory)
+	l.run(t, 2, "lvsform", "plan", "--detailed-exitcode", "--out", "there")
+	l.run(t, 0, "lvsform", "apply", "there")
+	l.run(t, 0, "lvsform", "plan", "--detailed-exitcode")
+	if first {
+		l.run(t, 1, "lvsform", "apply", "there")
+		l.run(t, 0, "lvsform", "drift", "--detailed-exitcode")
+	}
+	l.run(t, 2, "lvsform", "plan", "--detailed-exitcode", "--destroy", "--out", "back")
+	l.run(t, 0, "lvsform", "apply", "--drain", "0s", "back")
+	l.mustBe(t, "after destroy", found)
 }
