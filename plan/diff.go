@@ -43,7 +43,7 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 			h.adopt(w, is, entry) // somebody set it to what serves as well
 		case met:
 		default:
-			if _, service := w.Item.(state.Service); service && is != nil && !ours {
+			if whole(w.Item) && is != nil && !ours {
 				h.Errors = append(h.Errors, conflict(is, w.Item, obs.Foreign))
 				refused[id] = true
 				continue
@@ -90,6 +90,12 @@ func (h *Host) adopt(w modes.Want, is state.Item, old wire.Entry) {
 		before = old.Before
 	}
 	h.Adopt = append(h.Adopt, wire.Entry{Before: before, After: item, Role: string(w.Role), Reason: w.Reason, For: w.For})
+}
+
+// whole reports whether an item is one that somebody has made for a purpose, not
+// a setting that was always there: changing it would take it away from whoever did.
+func whole(i state.Item) bool {
+	return i.Kind() == state.KindService || i.Kind() == state.KindSyncDaemon
 }
 
 // asFound reports whether an entry's item was adopted, and is somebody else's.

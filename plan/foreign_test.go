@@ -126,9 +126,14 @@ func TestWhereAnotherBalances(t *testing.T) {
 			adopts:  []string{"sync-daemon master", "service tcp 192.0.2.30:80", "destination tcp 192.0.2.30:80 -> 192.0.2.5:80"},
 		},
 		{
-			what: "nobody else balances", live: []state.Item{service, dead, slave}, signs: keepalived[:1],
-			actions: []string{"~ sync-daemon master", "~ destination tcp 192.0.2.30:80 -> 192.0.2.4:80", "+ destination tcp 192.0.2.30:80 -> 192.0.2.5:80"},
-			adopts:  []string{"service tcp 192.0.2.30:80"},
+			what: "nobody else balances", live: []state.Item{service, dead, master}, signs: keepalived[:1],
+			actions: []string{"~ destination tcp 192.0.2.30:80 -> 192.0.2.4:80", "+ destination tcp 192.0.2.30:80 -> 192.0.2.5:80"},
+			adopts:  []string{"sync-daemon master", "service tcp 192.0.2.30:80"},
+		},
+		{
+			what: "a sync daemon made by hand", live: []state.Item{service, web1, web2, slave}, signs: keepalived[:1],
+			errors: []string{`sync-daemon master: is already there as "` + slave.Value() + `", and lvsform did not make it (wanted "` + master.Value() +
+				`"); nothing that runs on the host tells whose it is, so it may have been made by hand with ipvsadm; remove it there, or make the inventory say the same`},
 		},
 	} {
 		t.Run(c.what, func(t *testing.T) {
