@@ -69,7 +69,7 @@ func arpRules(l leg, n *inventory.NIC) []Want {
 // those in its network. Where the VIP lies in no network nobody asks: routers
 // send to the director's own address.
 func (l leg) facing() []*inventory.NIC {
-	if n := onLink(l.server.Host, l.VIP); n != nil {
+	if n := l.server.Host.NICToward(l.VIP); n != nil {
 		return []*inventory.NIC{n}
 	}
 	return nil
@@ -81,7 +81,7 @@ func (l leg) replying() []*inventory.NIC {
 	out := l.facing()
 	for _, c := range l.clients() {
 		if to, ok := l.clientAddress(c); ok {
-			if n, _ := egress(l.server.Host, to); n != nil && !slices.Contains(out, n) {
+			if n, _ := l.server.Host.Egress(to); n != nil && !slices.Contains(out, n) {
 				out = append(out, n)
 			}
 		}
@@ -97,7 +97,7 @@ func (s *service) staticNeighbour(h *inventory.Host) []Want {
 		return nil
 	}
 	d := s.Directors[0]
-	nic, from := onLink(d, s.VIP), onLink(h, s.VIP)
+	nic, from := d.NICToward(s.VIP), h.NICToward(s.VIP)
 	if nic == nil || from == nil || slices.Contains(s.Directors, h) || !h.Has(inventory.RoleClient) && !h.Has(inventory.RoleGateway) {
 		return nil
 	}

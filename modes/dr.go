@@ -24,7 +24,7 @@ func dr() mode {
 func drDemands(l leg) inventory.Problems {
 	out := l.samePort()
 	rip := l.rip()
-	if !rip.IsValid() || rip.Is6() != l.VIP.Is6() || onLink(l.director, rip) == nil {
+	if !rip.IsValid() || rip.Is6() != l.VIP.Is6() || l.director.NICToward(rip) == nil {
 		return append(out, l.problem(l.server.Path, "give both a NIC with an "+family(l.VIP)+" address in one network, or use a mode that routes (tun, fullnat)",
 			"dr rewrites only the MAC address, so director %s and real server %s must share a segment; they share none", l.director.Name, l.server.Host.Name))
 	}

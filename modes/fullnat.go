@@ -40,11 +40,11 @@ func fullnatDemands(l leg) inventory.Problems {
 				"local address %s is not of the VIP's family", a))
 			continue
 		}
-		if ownerOf(l.director, a) == nil && onLink(l.director, a) == nil {
+		if l.director.NICWith(a) == nil && l.director.NICToward(a) == nil {
 			out = append(out, l.problem(l.Path+".local_addresses", "use addresses in a network of the director",
 				"local address %s lies in no network of director %s, so no reply would find it", a, l.director.Name))
 		}
-		if nic, _ := egress(l.server.Host, a); nic == nil {
+		if nic, _ := l.server.Host.Egress(a); nic == nil {
 			out = append(out, l.problem(l.server.Host.Path, "give "+l.server.Host.Name+" a gateway or a route that leads to "+a.String(),
 				"real server %s has no route back to %s, the address it sees the requests come from", l.server.Host.Name, a))
 		}
@@ -78,8 +78,8 @@ func fullnatDirector(l leg) []Want {
 		},
 	}
 	for _, a := range l.LocalAddresses {
-		if ownerOf(l.director, a) == nil {
-			if nic := onLink(l.director, a); nic != nil {
+		if l.director.NICWith(a) == nil {
+			if nic := l.director.NICToward(a); nic != nil {
 				out = append(out, Want{
 					Item: state.Address{Link: nic.Name, Prefix: hostPrefix(a), Deprecated: a.Is6()},
 					Role: inventory.RoleDirector, Reason: "a source for connections to the real servers",
@@ -100,7 +100,7 @@ func fullnatDirector(l leg) []Want {
 // server: all of them through that NIC, or only this server's when others of
 // the service behind the same NIC are in nat mode.
 func (l leg) snat(port uint16) string {
-	nic, _ := egress(l.director, l.rip())
+	nic, _ := l.director.Egress(l.rip())
 	var match []string
 	if l.mixedBehind(nic) {
 		match = append(match, "-d "+hostPrefix(l.rip()).String())
@@ -116,7 +116,7 @@ func (l leg) snat(port uint16) string {
 // the same NIC of the director.
 func (l leg) mixedBehind(nic *inventory.NIC) bool {
 	return slices.ContainsFunc(l.RealServers, func(r *inventory.RealServer) bool {
-		other, _ := egress(l.director, leg{l.service, l.director, r}.rip())
+		other, _ := l.director.Egress(leg{l.service, l.director, r}.rip())
 		return r.Mode == inventory.ModeNAT && other == nic
 	})
 }

@@ -28,7 +28,7 @@ func natDemands(l leg) inventory.Problems {
 	if out := l.rewritable(rip); out != nil {
 		return out
 	}
-	if onLink(l.director, rip) == nil {
+	if l.director.NICToward(rip) == nil {
 		return inventory.Problems{l.problem(l.server.Path, "give both a NIC in one network, or use fullnat, whose replies come back from anywhere",
 			"in nat the real server's replies must pass the director, so %s and %s must share a network; they share none", l.director.Name, server.Name)}
 	}
@@ -38,7 +38,7 @@ func natDemands(l leg) inventory.Problems {
 		if !ok {
 			continue // it has no route to the VIP, which is its own problem
 		}
-		if onLink(server, from) != nil {
+		if server.NICToward(from) != nil {
 			out = append(out, l.problem(c.Path, "use fullnat, or a client outside of the real servers' network",
 				"client %s (%s) is in the network of real server %s, which answers it directly; the client knows nothing of that address and drops the reply", c.Name, from, server.Name))
 			continue
@@ -46,7 +46,7 @@ func natDemands(l leg) inventory.Problems {
 		if l.ReturnRoute != inventory.ReturnNone {
 			continue // lvsform sets the way back
 		}
-		if _, router := egress(server, from); ownerOf(l.director, router) == nil {
+		if _, router := server.Egress(from); l.director.NICWith(router) == nil {
 			out = append(out, l.problem(server.Path, "give it a gateway or a route that is an address of "+l.director.Name+", or return_route: default or clients",
 				"in nat the reply must pass director %s, and the route of real server %s to client %s (%s) does not lead there", l.director.Name, server.Name, c.Name, from))
 		}
@@ -87,7 +87,7 @@ func (l leg) noRedirects() []Want {
 	}
 	var out []Want
 	// The kernel sends redirects when either of the two says so.
-	for _, device := range []string{"all", onLink(l.director, l.rip()).Name} {
+	for _, device := range []string{"all", l.director.NICToward(l.rip()).Name} {
 		out = append(out, Want{
 			Item: state.Sysctl{Name: state.ConfSysctl("ipv4", device, "send_redirects"), Setting: "0"},
 			Role: inventory.RoleDirector, Reason: "tells the real servers a shorter way back, past itself, otherwise",
@@ -99,10 +99,10 @@ func (l leg) noRedirects() []Want {
 // oneArmed reports whether the director reaches some client and the real
 // server through the same NIC.
 func (l leg) oneArmed() bool {
-	inside := onLink(l.director, l.rip())
+	inside := l.director.NICToward(l.rip())
 	for _, c := range l.clients() {
 		if from, ok := l.clientAddress(c); ok {
-			if nic, _ := egress(l.director, from); nic == inside {
+			if nic, _ := l.director.Egress(from); nic == inside {
 				return true
 			}
 		}
@@ -112,7 +112,7 @@ func (l leg) oneArmed() bool {
 
 func natRealServer(l leg) []Want {
 	dip, ok := l.dip()
-	nic := onLink(l.server.Host, dip)
+	nic := l.server.Host.NICToward(dip)
 	if !ok || nic == nil {
 		return nil // natDemands has said so
 	}
@@ -143,7 +143,7 @@ func (l leg) waysBack() []netip.Prefix {
 			if !ok {
 				continue
 			}
-			for _, p := range onLink(c, from).Addresses {
+			for _, p := range c.NICToward(from).Addresses {
 				if p.Contains(from) {
 					out = append(out, p.Masked())
 				}

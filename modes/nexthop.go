@@ -44,7 +44,7 @@ func (w *walker) nextHop(to netip.Addr) (nextHop, bool) {
 		}
 	}
 	via := func(p netip.Prefix, router netip.Addr) {
-		if n := onLink(w.at, router); n != nil {
+		if n := w.at.NICToward(router); n != nil {
 			take(p, nextHop{device: n.Name, network: n.Network, router: router})
 		}
 	}
@@ -85,7 +85,7 @@ func networkOf(h *inventory.Host, device string) *inventory.Network {
 // there. The real servers have the VIP too, and do not answer.
 func (w *walker) holder(network *inventory.Network, a netip.Addr) (*inventory.Host, string) {
 	for _, h := range w.inv.Hosts {
-		if n := ownerOf(h, a); n != nil && n.Network == network {
+		if n := h.NICWith(a); n != nil && n.Network == network {
 			return h, n.Name
 		}
 	}
@@ -101,18 +101,18 @@ func (w *walker) holder(network *inventory.Network, a netip.Addr) (*inventory.Ho
 // router sends there arrives.
 func (w *walker) behindRouter(a netip.Addr) (*inventory.Host, string) {
 	for _, h := range w.inv.Hosts {
-		if n := ownerOf(h, a); n != nil {
+		if n := h.NICWith(a); n != nil {
 			return h, n.Name
 		}
 	}
 	if !w.has(w.director, a) {
 		return nil, ""
 	}
-	if n := onLink(w.director, a); n != nil {
+	if n := w.director.NICToward(a); n != nil {
 		return w.director, n.Name
 	}
 	// Routed to the director: most likely by the way its own packets take.
-	n, _ := egress(w.director, w.source.Address)
+	n, _ := w.director.Egress(w.source.Address)
 	if n == nil {
 		return nil, ""
 	}
@@ -121,7 +121,7 @@ func (w *walker) behindRouter(a netip.Addr) (*inventory.Host, string) {
 
 // has reports whether a host takes packets for an address as its own.
 func (w *walker) has(h *inventory.Host, a netip.Addr) bool {
-	if ownerOf(h, a) != nil {
+	if h.NICWith(a) != nil {
 		return true
 	}
 	for _, want := range w.desired[h.Name] {

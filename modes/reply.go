@@ -16,12 +16,12 @@ func (l leg) directReply() inventory.Problems {
 		if !ok {
 			continue // it has no route to the VIP, which is its own problem
 		}
-		nic, router := egress(server, to)
+		nic, router := server.Egress(to)
 		switch {
 		case nic == nil:
 			out = append(out, l.problem(server.Path, "give "+server.Name+" a gateway or a route that leads to "+to.String(),
 				"in %s the reply does not pass the director, and real server %s has no route to client %s (%s)", l.server.Mode, server.Name, c.Name, to))
-		case router.IsValid() && ownerOf(l.director, router) != nil:
+		case router.IsValid() && l.director.NICWith(router) != nil:
 			out = append(out, l.problem(server.Path+".gateway", "use a router other than the director",
 				"real server %s sends its replies to director %s, which drops them: their source, the VIP, is an address of its own", server.Name, l.director.Name))
 		default:
@@ -44,7 +44,7 @@ func (l leg) turnedBack(to netip.Addr) string {
 			}
 			for _, p := range other.waysBack() {
 				// A NIC's own network is nearer than any route.
-				if p.Contains(to) && onLink(l.server.Host, to) == nil {
+				if p.Contains(to) && l.server.Host.NICToward(to) == nil {
 					return s.Name
 				}
 			}

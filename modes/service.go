@@ -92,19 +92,19 @@ func Entry(inv *inventory.Inventory, s *inventory.Service, client *inventory.Hos
 
 func (s *service) entry(client *inventory.Host) netip.AddrPort {
 	vip := netip.AddrPortFrom(s.VIP, s.ports()[0])
-	if onLink(client, s.VIP) != nil {
+	if client.NICToward(s.VIP) != nil {
 		return vip
 	}
 	for _, g := range s.inv.Hosts {
 		for _, f := range g.Forwards {
 			if f.Protocol == s.Protocol && f.To == vip {
-				if nic, _ := egress(client, f.Listen.Addr()); nic != nil {
+				if nic, _ := client.Egress(f.Listen.Addr()); nic != nil {
 					return f.Listen
 				}
 			}
 		}
 	}
-	if nic, _ := egress(client, s.VIP); nic != nil {
+	if nic, _ := client.Egress(s.VIP); nic != nil {
 		return vip
 	}
 	return netip.AddrPort{}
@@ -116,7 +116,7 @@ func (s *service) clientAddress(client *inventory.Host) (netip.Addr, bool) {
 	if !to.IsValid() {
 		return netip.Addr{}, false
 	}
-	return sourceFor(client, to.Addr())
+	return client.SourceFor(to.Addr())
 }
 
 // id is the service's identity in the kernel.
@@ -225,7 +225,7 @@ func (l leg) rip() netip.Addr {
 		}
 		for _, n := range l.server.Host.NICs {
 			if a, ok := address(n, is6); ok {
-				if nic, _ := egress(l.director, a); nic != nil {
+				if nic, _ := l.director.Egress(a); nic != nil {
 					return a
 				}
 			}
@@ -240,17 +240,17 @@ func (l leg) dip() (netip.Addr, bool) {
 	if !rip.IsValid() {
 		return netip.Addr{}, false
 	}
-	return sourceFor(l.director, rip)
+	return l.director.SourceFor(rip)
 }
 
 // directorVIP puts the VIP where clients look for it: on the device the
 // inventory names, else on the director's NIC in the VIP's network, else on lo.
 func (s *service) directorVIP(d *inventory.Host) []Want {
-	if ownerOf(d, s.VIP) != nil {
+	if d.NICWith(s.VIP) != nil {
 		return nil // the director's own address serves as VIP
 	}
 	link, reason := "lo", "clients are routed here for the VIP"
-	if nic := onLink(d, s.VIP); nic != nil {
+	if nic := d.NICToward(s.VIP); nic != nil {
 		link, reason = nic.Name, "clients find the VIP here; announced on the segment"
 	}
 	var out []Want

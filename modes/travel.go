@@ -109,7 +109,7 @@ func (w *walker) send(to netip.Addr) {
 	}
 	finds := host == w.director && to == w.VIP && !w.answers
 	facing := false
-	if n := onLink(w.director, to); finds && n != nil {
+	if n := w.director.NICToward(to); finds && n != nil {
 		facing = n.Name == device
 	}
 	if facing {

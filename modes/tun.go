@@ -218,7 +218,7 @@ func (l leg) clamp(overhead int) []Want {
 // and the TCP header.
 func (l leg) segment(overhead int) int {
 	mtu := defaultMTU
-	if nic, _ := egress(l.director, l.rip()); nic != nil {
+	if nic, _ := l.director.Egress(l.rip()); nic != nil {
 		if m := l.facts[l.director.Name][nic.Name].MTU; m != 0 {
 			mtu = m
 		}

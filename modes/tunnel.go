@@ -30,7 +30,7 @@ func tunnelDemands(inv *inventory.Inventory, t *inventory.Tunnel) inventory.Prob
 	}
 	for _, e := range t.Ends {
 		from, to := outerAddresses(t, e)
-		if nic, _ := egress(e.Host, to); nic == nil {
+		if nic, _ := e.Host.Egress(to); nic == nil {
 			out = append(out, inv.Problem(e.Path, fmt.Sprintf("tunnel %s: %s has no route from %s to the other end's %s", t.Name, e.Host.Name, from, to),
 				"give it a gateway or a route"))
 		}

@@ -90,7 +90,7 @@ func (b *builder) addDirector() {
 		b.addNIC(d)
 	}
 	for _, g := range b.hints.Gateways {
-		if nicToward(h, g) == nil {
+		if h.NICToward(g) == nil {
 			b.unknown = append(b.unknown, fmt.Sprintf("gateway %s is in no network of director %s; say --director %s=ADDRESS for its address there, or --network NAME=PREFIX", g, h.Name, h.Name))
 		}
 	}
@@ -165,7 +165,7 @@ func (b *builder) checkReach() {
 	seen := map[netip.Addr]bool{}
 	for _, s := range b.found.Services {
 		for _, r := range s.RealServers {
-			if seen[r.Address] || !usable(r.Address) || nicToward(b.director, r.Address) != nil {
+			if seen[r.Address] || !usable(r.Address) || b.director.NICToward(r.Address) != nil {
 				continue
 			}
 			seen[r.Address] = true
@@ -237,7 +237,7 @@ func (b *builder) addService(f Service) {
 func (b *builder) realServer(s *inventory.Service, f RealServer) *inventory.RealServer {
 	what := "real server " + netip.AddrPortFrom(f.Address, f.Port).String()
 	switch {
-	case nicWith(b.director, f.Address) != nil:
+	case b.director.NICWith(f.Address) != nil:
 		b.leave(f.Line, what, "it is the director itself, which an inventory does not have as its own real server")
 		return nil
 	case !usable(f.Address) || slices.ContainsFunc(b.found.Services, func(s Service) bool { return s.VIP == f.Address }):
@@ -265,9 +265,9 @@ func (b *builder) placeVIP(s *inventory.Service) {
 			told = v.Device
 		}
 	}
-	near := nicToward(b.director, s.VIP)
+	near := b.director.NICToward(s.VIP)
 	switch {
-	case nicWith(b.director, s.VIP) != nil:
+	case b.director.NICWith(s.VIP) != nil:
 	case near != nil && (told == "" || told == near.Name):
 	case told != "":
 		s.VIPDevice = told

@@ -204,7 +204,7 @@ func (l *live) sweep(h *liveHost, i state.Item) {
 		}
 	case state.Address:
 		a := i.Prefix.Addr()
-		if h.inv == nil || nicWith(h.inv, a) == nil && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
+		if h.inv == nil || h.inv.NICWith(a) == nil && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
 			l.skip(h, i, "nothing in the inventory asks for it")
 		}
 	case state.Route:

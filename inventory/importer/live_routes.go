@@ -54,7 +54,7 @@ func (l *live) desire() (modes.Desired, bool) {
 // their metric: the first is the one that counts.
 func (l *live) addRoute(h *liveHost, r state.Route) {
 	nic := egressOf(h.inv, r.Link)
-	if nic == nil || !usable(r.Via) || nicToward(h.inv, r.Via) != nic || nicWith(h.inv, r.Via) != nil ||
+	if nic == nil || !usable(r.Via) || h.inv.NICToward(r.Via) != nic || h.inv.NICWith(r.Via) != nil ||
 		r.Via.Is4() != r.To.Addr().Is4() {
 		return
 	}
@@ -122,7 +122,7 @@ func (l *live) addTunnel(h, other *liveHost, t, back state.TunnelLink) {
 		refuse("its ends do not have one address each, with the other's as peer")
 	case t.Type == state.TunnelSIT && from.Address.Is4() || t.Type == state.TunnelIPIP && from.Address.Is6():
 		refuse("it does not carry the family of its addresses")
-	case nicWith(h.inv, t.Local) == nil || nicWith(other.inv, back.Local) == nil:
+	case h.inv.NICWith(t.Local) == nil || other.inv.NICWith(back.Local) == nil:
 		refuse("its outer addresses are on no NIC of the inventory")
 	default:
 		l.inv.Tunnels = append(l.inv.Tunnels, &inventory.Tunnel{

@@ -168,7 +168,7 @@ func (l *live) routesForOthers(h *liveHost) bool {
 		for _, r := range other.inv.Routes {
 			hops = append(hops, r.Via)
 		}
-		if slices.ContainsFunc(hops, func(a netip.Addr) bool { return nicWith(h.inv, a) != nil }) {
+		if slices.ContainsFunc(hops, func(a netip.Addr) bool { return h.inv.NICWith(a) != nil }) {
 			return true
 		}
 	}
@@ -179,7 +179,7 @@ func (l *live) routesForOthers(h *liveHost) bool {
 // masquerades.
 func (l *live) repliesBy(server, director *liveHost) bool {
 	return slices.ContainsFunc(state.Of[state.Destination](director.State), func(d state.Destination) bool {
-		return d.Forward == state.ForwardNAT && nicWith(server.inv, d.Address.Addr()) != nil
+		return d.Forward == state.ForwardNAT && server.inv.NICWith(d.Address.Addr()) != nil
 	})
 }
 
@@ -187,7 +187,7 @@ func (l *live) repliesBy(server, director *liveHost) bool {
 func (l *live) serves(h *liveHost) bool {
 	return slices.ContainsFunc(l.hosts, func(d *liveHost) bool {
 		return slices.ContainsFunc(state.Of[state.Destination](d.State), func(d state.Destination) bool {
-			return nicWith(h.inv, d.Address.Addr()) != nil
+			return h.inv.NICWith(d.Address.Addr()) != nil
 		})
 	})
 }

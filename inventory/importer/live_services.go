@@ -260,7 +260,7 @@ func sources(s *liveService, director *liveHost, rip netip.Addr) []netip.Addr {
 		if s.item.FWMark != 0 {
 			port = s.ports[0]
 		}
-		nic, _ := egress(director.inv, rip)
+		nic, _ := director.inv.Egress(rip)
 		if r.port == port && (r.server == rip || !r.server.IsValid() && nic != nil && nic.Name == r.device) {
 			return r.pool
 		}
@@ -273,11 +273,11 @@ func sources(s *liveService, director *liveHost, rip netip.Addr) []netip.Addr {
 func (l *live) vipDevice(s *liveService) string {
 	h := s.directors[0]
 	a, ok := addressOf(h.State, s.vip)
-	if !ok || nicWith(h.inv, s.vip) != nil {
+	if !ok || h.inv.NICWith(s.vip) != nil {
 		return ""
 	}
 	usual := "lo"
-	if n := nicToward(h.inv, s.vip); n != nil {
+	if n := h.inv.NICToward(s.vip); n != nil {
 		usual = n.Name
 	}
 	if a.Link == usual {
@@ -318,7 +318,8 @@ func (s *liveService) localAddresses() []netip.Addr {
 			continue
 		}
 		a := rip(s.inv, r)
-		if pool := sources(s, h, a); len(pool) != 1 || pool[0] != sourceFor(h.inv, a) {
+		own, _ := h.inv.SourceFor(a)
+		if pool := sources(s, h, a); len(pool) != 1 || pool[0] != own {
 			return pool
 		}
 	}

@@ -96,68 +96,11 @@ func label(a netip.Addr) string {
 // owner is the host that has an address on a NIC, or nil.
 func (d *sketch) owner(a netip.Addr) *inventory.Host {
 	for _, h := range d.inv.Hosts {
-		if nicWith(h, a) != nil {
+		if h.NICWith(a) != nil {
 			return h
 		}
 	}
 	return nil
-}
-
-// nicWith is the host's NIC that has the address, or nil.
-func nicWith(h *inventory.Host, a netip.Addr) *inventory.NIC {
-	for _, n := range h.NICs {
-		if slices.ContainsFunc(n.Addresses, func(p netip.Prefix) bool { return p.Addr() == a }) {
-			return n
-		}
-	}
-	return nil
-}
-
-// nicToward is the host's NIC in whose network the address lies, or nil.
-func nicToward(h *inventory.Host, a netip.Addr) *inventory.NIC {
-	for _, n := range h.NICs {
-		if slices.ContainsFunc(n.Addresses, func(p netip.Prefix) bool { return p.Contains(a) }) {
-			return n
-		}
-	}
-	return nil
-}
-
-// egress is the NIC by which a host sends to an address, and the neighbour it
-// sends it to. Nil: it has no route.
-func egress(h *inventory.Host, to netip.Addr) (nic *inventory.NIC, hop netip.Addr) {
-	if n := nicToward(h, to); n != nil {
-		return n, to
-	}
-	bits := -1
-	for _, r := range h.Routes {
-		if r.To.Contains(to) && r.To.Bits() > bits {
-			bits, hop = r.To.Bits(), r.Via
-		}
-	}
-	for _, g := range h.Gateways {
-		if bits < 0 && g.Is4() == to.Is4() {
-			hop = g
-		}
-	}
-	if !hop.IsValid() {
-		return nil, hop
-	}
-	return nicToward(h, hop), hop
-}
-
-// sourceFor is the address a host's own packets to another come from.
-func sourceFor(h *inventory.Host, to netip.Addr) netip.Addr {
-	nic, hop := egress(h, to)
-	if nic == nil {
-		return netip.Addr{}
-	}
-	for _, p := range nic.Addresses {
-		if p.Contains(hop) {
-			return p.Addr()
-		}
-	}
-	return netip.Addr{}
 }
 
 // addHost adds a host under its name, or one like it that is free.
