@@ -41,6 +41,16 @@ func parseReason(err error) string {
 
 // refuseAddress says why no host or service can have an address.
 func refuseAddress(a netip.Addr) (what, fix string) {
+	if what, fix = RefuseAddress(a); what == "" && a.IsLoopback() {
+		return fmt.Sprintf("%s is a loopback address", a), "want a unicast address"
+	}
+	return what, fix
+}
+
+// RefuseAddress says why no host or service can have an address, and what would
+// be right; empty: one can, or it is one of the loopback network, which is for
+// the caller to judge.
+func RefuseAddress(a netip.Addr) (what, fix string) {
 	kind := ""
 	switch {
 	case a.Is4In6():
@@ -51,8 +61,6 @@ func refuseAddress(a netip.Addr) (what, fix string) {
 		kind = "the unspecified address"
 	case a.IsMulticast():
 		kind = "a multicast address"
-	case a.IsLoopback():
-		kind = "a loopback address"
 	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		kind = "the broadcast address"
 	default:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,6 +59,19 @@ func (n naming) refuse(d *decoder, name string) (what, fix string) {
 	}
 	return "", ""
 }
+
+func (n naming) takes(name string) bool {
+	return !slices.Contains(n.not, name) && regexp.MustCompile(n.pattern).MatchString(name)
+}
+
+// IsName reports whether a topology, a network or a service can have the name.
+func IsName(name string) bool { return plainName().takes(name) }
+
+// IsHostName reports whether a host can have the name.
+func IsHostName(name string) bool { return hostName().takes(name) }
+
+// IsInterfaceName reports whether a NIC can have the name.
+func IsInterfaceName(name string) bool { return interfaceName().takes(name) }
 
 // plainName is a name that can be part of a file's name.
 func plainName() naming {

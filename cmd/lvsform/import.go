@@ -7,12 +7,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/inventory/importer"
 )
 
@@ -61,16 +61,16 @@ func (f *importFlags) hints(source string) (importer.Hints, error) {
 	if h.File == "" {
 		h.File = "stdout"
 	}
-	if f.name != "" && !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`).MatchString(f.name) {
+	if f.name != "" && !inventory.IsName(f.name) {
 		return h, fault.New(fault.Input, "--name %s: want letters, digits, . _ and -, at most 64, the first a letter or digit", f.name)
 	}
-	if !regexp.MustCompile(`^[!-$&-.0-9;-~]{1,15}$`).MatchString(f.nic) || f.nic == "lo" {
+	if !inventory.IsInterfaceName(f.nic) {
 		return h, fault.New(fault.Input, "--nic %s: want the name of a network device", f.nic)
 	}
 	for _, text := range f.networks {
 		name, prefix, _ := strings.Cut(text, "=")
 		p, err := netip.ParsePrefix(prefix)
-		if err != nil || p != p.Masked() || p.Bits() == 0 || !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`).MatchString(name) {
+		if err != nil || p != p.Masked() || p.Bits() == 0 || !inventory.IsName(name) {
 			return h, fault.New(fault.Input, "--network %s: want NAME=PREFIX, such as lan=192.0.2.0/24", text)
 		}
 		h.Networks = append(h.Networks, importer.NamedPrefix{Name: name, Prefix: p})
@@ -213,7 +213,7 @@ func parseDirectors(flags []string) ([]importer.DirectorHint, error) {
 			}
 		}
 		switch {
-		case !named || err != nil || !isLabel(name):
+		case !named || err != nil || !inventory.IsHostName(name):
 			return nil, fault.New(fault.Input, "--director %s: want NAME=ADDRESS, such as lb=192.0.2.3", text)
 		case len(out) != 0 && out[0].Name != name:
 			return nil, fault.New(fault.Input, "--director %s: %s is another name; the source is one director's", text, out[0].Name)
@@ -221,9 +221,4 @@ func parseDirectors(flags []string) ([]importer.DirectorHint, error) {
 		out = append(out, importer.DirectorHint{Name: name, Address: p, NIC: nic})
 	}
 	return out, nil
-}
-
-// isLabel reports whether text is a host name of one label (RFC 1123).
-func isLabel(s string) bool {
-	return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`).MatchString(s)
 }

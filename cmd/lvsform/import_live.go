@@ -114,7 +114,7 @@ func parseTarget(ctx context.Context, arg string, ssh inventory.SSH) (*inventory
 			ssh.Address = ""
 		}
 	}
-	if !isLabel(name) {
+	if !inventory.IsHostName(name) {
 		return nil, wrong(fmt.Sprintf("%q is not a host name of one label", name))
 	}
 	return &inventory.Host{Name: name, SSH: ssh}, nil

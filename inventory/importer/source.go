@@ -193,24 +193,13 @@ func (t *source) timeouts(line int, raw string, to inventory.Timeouts) {
 // the loopback network is for the caller to judge.
 func (t *source) address(line int, noun, s string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(s)
-	kind := ""
-	switch {
-	case err != nil:
+	if err != nil {
 		return a, t.problem(line, fmt.Sprintf("%s %q is not an address", noun, s), addressFix(s))
-	case a.Is4In6():
-		return a, t.problem(line, fmt.Sprintf("%s %s is IPv4 written as IPv6", noun, a), "write "+a.Unmap().String())
-	case a.Zone() != "" || a.IsLinkLocalUnicast() && a.Is6():
-		return a, t.problem(line, fmt.Sprintf("%s %s is link-local: it means something on one link only", noun, a), "want a global or unique local address")
-	case a.IsUnspecified():
-		kind = "the unspecified address"
-	case a.IsMulticast():
-		kind = "a multicast address"
-	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		kind = "the broadcast address"
-	default:
-		return a, true
 	}
-	return a, t.problem(line, fmt.Sprintf("%s %s is %s", noun, a, kind), "want a unicast address")
+	if what, fix := inventory.RefuseAddress(a); what != "" {
+		return a, t.problem(line, noun+" "+what, fix)
+	}
+	return a, true
 }
 
 func addressFix(s string) string {
