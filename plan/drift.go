@@ -56,8 +56,8 @@ type DriftSummary struct {
 // Deviations compares hosts with their journals.
 func Deviations(inv *inventory.Inventory, observed map[string]Observation) *Drift {
 	d := &Drift{FormatVersion: FormatVersion, Topology: inv.Name}
-	everyHost(inv, observed, func(name, address string, left bool, obs Observation) {
-		d.add(DriftHost{Name: name, Address: address, Left: left}, obs)
+	everyHost(inv, observed, func(name, address string, h *inventory.Host, obs Observation) {
+		d.add(DriftHost{Name: name, Address: address, Left: h == nil}, obs)
 	})
 	return d
 }
@@ -140,12 +140,7 @@ func (d *Drift) Keep(hosts []string) error {
 
 // Failure is why a host could not be asked, the first of several; nil: all were.
 func (d *Drift) Failure() *fault.Error {
-	for _, h := range d.Hosts {
-		for _, e := range h.Errors {
-			return e
-		}
-	}
-	return nil
+	return firstError(d.Hosts, func(h DriftHost) []*fault.Error { return h.Errors })
 }
 
 // Clean reports whether every host is as it was applied.

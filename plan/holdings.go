@@ -38,8 +38,8 @@ type HoldingTopology struct {
 // Hold lists what the hosts hold.
 func Hold(inv *inventory.Inventory, observed map[string]Observation) *Holdings {
 	out := &Holdings{FormatVersion: FormatVersion}
-	everyHost(inv, observed, func(name, address string, left bool, obs Observation) {
-		out.add(HoldingsHost{Name: name, Address: address, Left: left}, obs)
+	everyHost(inv, observed, func(name, address string, h *inventory.Host, obs Observation) {
+		out.add(HoldingsHost{Name: name, Address: address, Left: h == nil}, obs)
 	})
 	return out
 }
@@ -65,12 +65,7 @@ func (l *Holdings) add(h HoldingsHost, obs Observation) {
 
 // Failure is why a host could not be asked, the first of several; nil: all were.
 func (l *Holdings) Failure() *fault.Error {
-	for _, h := range l.Hosts {
-		for _, e := range h.Errors {
-			return e
-		}
-	}
-	return nil
+	return firstError(l.Hosts, func(h HoldingsHost) []*fault.Error { return h.Errors })
 }
 
 // WriteText writes the list for people: a line for each topology of a host,
@@ -132,7 +127,7 @@ func foundAs(e wire.Entry) string {
 	switch {
 	case e.Before.Item == nil:
 		return "was not there before"
-	case e.Before == e.After:
+	case asFound(e):
 		return "found as it is"
 	default:
 		return "found as " + valueOf(e.Before.Item)

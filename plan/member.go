@@ -118,15 +118,25 @@ func left(observed map[string]Observation) []string {
 }
 
 // everyHost calls do for each host of the inventory, in its order, and then for
-// those that have left it.
-func everyHost(inv *inventory.Inventory, observed map[string]Observation, do func(name, address string, left bool, obs Observation)) {
+// those that have left it, without an h.
+func everyHost(inv *inventory.Inventory, observed map[string]Observation, do func(name, address string, h *inventory.Host, obs Observation)) {
 	leavers := leaversOf(inv)
 	for _, h := range inv.Hosts {
-		do(h.Name, firstAddress(h), false, observed[h.Name].believed(leavers))
+		do(h.Name, firstAddress(h), h, observed[h.Name].believed(leavers))
 	}
 	for _, name := range left(observed) {
-		do(name, at(*observed[name].Member), true, observed[name])
+		do(name, at(*observed[name].Member), nil, observed[name])
 	}
+}
+
+// firstError is the first of several hosts' errors, or nil.
+func firstError[H any](hosts []H, errorsOf func(H) []*fault.Error) *fault.Error {
+	for _, h := range hosts {
+		for _, e := range errorsOf(h) {
+			return e
+		}
+	}
+	return nil
 }
 
 // believed is the observation, or an error where the host's journal is not to be

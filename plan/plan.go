@@ -164,12 +164,21 @@ func Destroy(inv *inventory.Inventory, observed map[string]Observation) *Plan {
 // have left it by putting back what they hold.
 func (p *Plan) cover(inv *inventory.Inventory, observed map[string]Observation, fill func(*Host, *inventory.Host, wire.Observed)) {
 	members := Members(inv)
-	add := func(host Host, obs Observation, fill func(*Host)) {
-		host.Actions = []Action{}
-		if obs.Err != nil {
+	p.Members = members
+	everyHost(inv, observed, func(name, address string, h *inventory.Host, obs Observation) {
+		host := Host{Name: name, Address: address, Left: h == nil, Actions: []Action{}}
+		if h == nil {
+			p.Members = append(p.Members, *obs.Member)
+		}
+		switch {
+		case obs.Err != nil:
 			host.Errors = []*fault.Error{fault.From(obs.Err)}
-		} else {
-			fill(&host)
+		case h == nil:
+			host.reach(nil, obs.Observed)
+		default:
+			fill(&host, h, obs.Observed)
+		}
+		if obs.Err == nil {
 			if len(obs.Journal.Entries) != 0 {
 				host.Remember = !slices.Equal(obs.Journal.Members, members)
 			} else {
@@ -177,18 +186,7 @@ func (p *Plan) cover(inv *inventory.Inventory, observed map[string]Observation, 
 			}
 		}
 		p.Hosts = append(p.Hosts, host)
-	}
-	leavers := leaversOf(inv)
-	for i, h := range inv.Hosts {
-		obs := observed[h.Name].believed(leavers)
-		add(Host{Name: h.Name, Address: members[i].Fallback}, obs, func(host *Host) { fill(host, h, obs.Observed) })
-	}
-	p.Members = members
-	for _, name := range left(observed) {
-		obs := observed[name]
-		p.Members = append(p.Members, *obs.Member)
-		add(Host{Name: name, Address: at(*obs.Member), Left: true}, obs, func(host *Host) { host.reach(nil, obs.Observed) })
-	}
+	})
 	p.count()
 }
 
@@ -260,12 +258,7 @@ func (p *Plan) Failed() bool { return p.Summary.HostsFailed != 0 }
 // Failure is why a host cannot be planned for, the first of several; nil: all
 // can.
 func (p *Plan) Failure() *fault.Error {
-	for _, h := range p.Hosts {
-		for _, e := range h.Errors {
-			return e
-		}
-	}
-	return nil
+	return firstError(p.Hosts, func(h Host) []*fault.Error { return h.Errors })
 }
 
 // Empty reports whether the plan changes nothing.
