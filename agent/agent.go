@@ -87,7 +87,7 @@ func CheckRoot() error {
 }
 
 func (a *Agent) observe(ctx context.Context, req wire.ObserveRequest) (wire.Observed, error) {
-	journals, err := readJournals(a.Dir)
+	journals, err := readJournals(a.Dir, "")
 	if err != nil {
 		return wire.Observed{}, err
 	}
@@ -178,7 +178,7 @@ func (a *Agent) current(ctx context.Context, topology string, planned []wire.Ste
 		case want == nil && there && comes(is):
 			s.Change.Before = is
 		case want != is:
-			stale = append(stale, changed(want, is))
+			stale = append(stale, state.Moved(want, is))
 		}
 		for _, other := range others[s.Change.ID()] {
 			if s.Restore || other.entries[s.Change.ID()].After.Item != s.Change.After {
@@ -188,18 +188,6 @@ func (a *Agent) current(ctx context.Context, topology string, planned []wire.Ste
 		steps = append(steps, s)
 	}
 	return steps, stale, nil
-}
-
-// changed says how an item is not as the plan says.
-func changed(want, is state.Item) string {
-	switch {
-	case want == nil:
-		return fmt.Sprintf("%s was absent and is there now", state.Text(is))
-	case is == nil:
-		return fmt.Sprintf("%s was there and is gone now", state.Text(want))
-	default:
-		return fmt.Sprintf("%s is now %s", state.Text(want), is.Value())
-	}
 }
 
 // comes reports whether an item can come with a kernel module.

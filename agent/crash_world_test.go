@@ -103,42 +103,16 @@ func newCrashWorld(t tester, hosts []*inventory.Host) *crashWorld {
 
 // freshKernel is a host as it comes.
 func freshKernel(h *inventory.Host) *fake.Kernel {
-	k := &fake.Kernel{
-		State:   state.NewHost(state.Link{Name: "lo", MTU: 65536, Up: true}, state.Up{Link: "lo"}, state.Sysctl{Name: "net.ipv4.ip_forward", Setting: "0"}),
-		Appears: map[string][]state.Item{"ip_vs": {state.Sysctl{Name: "net.ipv4.vs.conntrack", Setting: "0"}, state.Timeouts{TCP: 900, TCPFin: 120, UDP: 300}}},
-		Modules: strings.Fields("fou fou6 ip6_tunnel ip_gre ipip sit ip_vs"),
-	}
-	for _, s := range strings.Fields("rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh") {
-		k.Modules = append(k.Modules, "ip_vs_"+s)
-	}
-	settings := func(device string) (out []state.Item) {
-		for _, s := range []struct{ family, name, is string }{
-			{"ipv4", "arp_ignore", "0"}, {"ipv4", "arp_announce", "0"}, {"ipv4", "rp_filter", "0"}, {"ipv4", "send_redirects", "1"},
-			{"ipv6", "accept_redirects", "1"}, {"ipv6", "forwarding", "0"},
-		} {
-			out = append(out, state.Sysctl{Name: state.ConfSysctl(s.family, device, s.name), Setting: s.is})
-		}
-		return out
-	}
-	for module, device := range map[string]string{"ipip": "tunl0", "ip_gre": "gre0", "sit": "sit0"} {
-		k.Appears[module] = append(settings(device), state.Link{Name: device, MTU: 1480})
-	}
-	items := append(settings("all"), settings("default")...)
+	k := fake.Booted()
 	for _, n := range h.NICs {
-		items = append(append(items, settings(n.Name)...), state.Link{Name: n.Name, MTU: 1500, Up: true}, state.Up{Link: n.Name})
-		for _, a := range n.Addresses {
-			items = append(items, state.Address{Link: n.Name, Prefix: a})
-		}
+		k.Plug(n.Name, "", n.Addresses...)
 	}
 	for _, g := range h.Gateways {
 		r := state.Route{To: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: g, Link: h.NICs[0].Name, Protocol: 3}
 		if g.Is6() {
 			r.To, r.Metric = netip.PrefixFrom(netip.IPv6Unspecified(), 0), 1024
 		}
-		items = append(items, r)
-	}
-	for _, i := range items {
-		k.State.Put(i)
+		k.State.Put(r)
 	}
 	return k
 }
@@ -271,7 +245,7 @@ func (w *crashWorld) whole() string {
 func (w *crashWorld) survived(found crashPoint, when string) {
 	w.t.Helper()
 	for name, k := range w.kernels {
-		journals, err := readJournals(filepath.Join(w.dir, name))
+		journals, err := readJournals(filepath.Join(w.dir, name), "")
 		if err != nil {
 			w.t.Fatalf("%s: %s: %v", when, name, err)
 		}

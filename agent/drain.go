@@ -54,7 +54,7 @@ func (a *Agent) quieten(ctx context.Context, planned []state.Destination) (stale
 		case d:
 			changes = append(changes, state.Change{Before: d, After: quiet})
 		default:
-			stale = append(stale, changed(d, is))
+			stale = append(stale, state.Moved(d, is))
 		}
 	}
 	if len(stale) != 0 {

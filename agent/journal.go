@@ -176,8 +176,9 @@ func parseJournal(file string) (j wire.Journal, err error) {
 	return j, nil
 }
 
-// readJournals reads every topology's journal on this host.
-func readJournals(dir string) ([]*journal, error) {
+// readJournals reads every topology's journal on this host, but for that of the
+// one named; empty: all.
+func readJournals(dir, except string) ([]*journal, error) {
 	files, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -188,7 +189,7 @@ func readJournals(dir string) ([]*journal, error) {
 	var out []*journal
 	for _, f := range files {
 		topology, ok := strings.CutSuffix(f.Name(), journalSuffix)
-		if !ok || !f.Type().IsRegular() || strings.HasPrefix(topology, ".") {
+		if !ok || !f.Type().IsRegular() || strings.HasPrefix(topology, ".") || except != "" && topology == except {
 			continue
 		}
 		j, err := readJournal(dir, topology)
@@ -269,7 +270,7 @@ func syncDir(dir string) error {
 // leave removes everything lvsform keeps on the host, the agent included, once
 // no topology holds anything: the host is as it was before lvsform came.
 func (a *Agent) leave() error {
-	left, err := readJournals(a.Dir)
+	left, err := readJournals(a.Dir, "")
 	if err == nil && a.beforeWrite != nil {
 		err = a.beforeWrite()
 	}

@@ -31,7 +31,7 @@ func (a *Agent) adopt(ctx context.Context, req wire.AdoptRequest) (wire.AdoptRes
 	}
 	for _, e := range req.Entries {
 		if is := now[e.ID()]; is != e.After.Item {
-			res.Stale = append(res.Stale, changed(e.After.Item, is))
+			res.Stale = append(res.Stale, state.Moved(e.After.Item, is))
 		}
 	}
 	if len(res.Stale) != 0 {
@@ -116,16 +116,14 @@ func (a *Agent) handOver(from *journal, ids []state.ID) error {
 
 // holders lists, for each item, the other topologies on this host that hold it.
 func (a *Agent) holders(topology string) (map[state.ID][]*journal, error) {
-	journals, err := readJournals(a.Dir)
+	journals, err := readJournals(a.Dir, topology)
 	if err != nil {
 		return nil, err
 	}
 	out := map[state.ID][]*journal{}
 	for _, j := range journals {
-		if j.topology != topology {
-			for id := range j.entries {
-				out[id] = append(out[id], j)
-			}
+		for id := range j.entries {
+			out[id] = append(out[id], j)
 		}
 	}
 	return out, nil

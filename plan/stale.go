@@ -93,14 +93,8 @@ func moved(then, now wire.Observed) []string {
 	}
 	for _, i := range all.Items() {
 		id := state.IDOf(i)
-		switch was, is := then.State[id], now.State[id]; {
-		case was == is:
-		case was == nil:
-			out = append(out, state.Text(is)+" was absent and is there now")
-		case is == nil:
-			out = append(out, state.Text(was)+" was there and is gone now")
-		default:
-			out = append(out, fmt.Sprintf("%s is now %s", state.Text(was), is.Value()))
+		if was, is := then.State[id], now.State[id]; was != is {
+			out = append(out, state.Moved(was, is))
 		}
 	}
 	for _, j := range append([]wire.Journal{then.Journal}, then.Others...) {

@@ -77,6 +77,18 @@ func Text(i Item) string {
 	return s
 }
 
+// Moved says how an item is not as it was when a plan was made; nil: not there.
+func Moved(was, is Item) string {
+	switch {
+	case was == nil:
+		return Text(is) + " was absent and is there now"
+	case is == nil:
+		return Text(was) + " was there and is gone now"
+	default:
+		return Text(was) + " is now " + is.Value()
+	}
+}
+
 // Host is the state of one host, desired or observed: at most one item per ID.
 type Host map[ID]Item
 
