@@ -123,7 +123,7 @@ func Ask(ctx context.Context, names []string, hosts Hosts, opts Options, request
 // Error is a run that stopped. The hosts' journals hold what was done; making
 // the plan again and applying it goes on from there.
 type Error struct {
-	Wave    plan.Wave
+	Step    string  // the wave, or adopt, ahead of the first
 	Faults  []Fault // one for each host that failed, by host name
 	Done    int     // steps carried out on all hosts, at least: one that was lost cannot say
 	Planned int
@@ -140,7 +140,7 @@ type Fault struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	for _, f := range e.Faults {
-		fmt.Fprintf(&b, "%s: %s: %s\n", f.Host, e.Wave, plan.Plain(f.Err.Error()))
+		fmt.Fprintf(&b, "%s: %s: %s\n", f.Host, e.Step, plan.Plain(f.Err.Error()))
 	}
 	if e.unsure() {
 		b.WriteString("at least ")
@@ -173,28 +173,29 @@ func Run(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
 	if p.Failed() {
 		return fault.New(p.Failure().Kind, "the plan has hosts that failed; nothing was changed")
 	}
-	if err := adopt(ctx, p, hosts, opts); err != nil {
-		return err
-	}
 	done := 0
+	stopped := func(step string, faults []Fault) error {
+		return &Error{Step: step, Faults: faults, Done: done, Planned: p.Summary.Steps()}
+	}
+	if faults := adopt(ctx, p, hosts, opts); len(faults) != 0 {
+		return stopped("adopt", faults)
+	}
 	for _, wave := range waves(p) {
 		faults, n := runWave(ctx, p, wave, hosts, opts)
 		done += n
 		if len(faults) != 0 {
-			return &Error{Wave: wave, Faults: faults, Done: done, Planned: p.Summary.Steps()}
+			return stopped(wave.String(), faults)
 		}
 	}
 	return errors.Join(announce(ctx, p, hosts, opts), settle(ctx, p, hosts, opts))
 }
 
 // adopt records on the hosts what was found in place.
-func adopt(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
-	return beside(p, opts, "adopt", func(h plan.Host) error {
+func adopt(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) []Fault {
+	return beside(ctx, p, opts, func(ctx context.Context, h plan.Host) error {
 		if len(h.Adopt) == 0 {
 			return nil
 		}
-		ctx, cancel := context.WithTimeout(ctx, opts.limit())
-		defer cancel()
 		var res wire.AdoptResult
 		err := hosts[h.Name].Call(ctx, wire.MethodAdopt, wire.AdoptRequest{Topology: p.Topology, Members: p.Members, Entries: h.Adopt, Part: p.Only != nil}, &res)
 		if err == nil && len(res.Stale) != 0 {
@@ -206,14 +207,12 @@ func adopt(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
 
 // announce has directors tell their segments where the VIPs are.
 func announce(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
-	return beside(p, opts, "announce", func(h plan.Host) error {
+	return joined("announce", beside(ctx, p, opts, func(ctx context.Context, h plan.Host) error {
 		if len(h.Announce) == 0 {
 			return nil
 		}
-		ctx, cancel := context.WithTimeout(ctx, opts.limit())
-		defer cancel()
 		return hosts[h.Name].Call(ctx, wire.MethodAnnounce, wire.AnnounceRequest{Addresses: h.Announce}, nil)
-	})
+	}))
 }
 
 // waves lists the plan's waves in order.
@@ -337,21 +336,20 @@ func drain(ctx context.Context, name string, steps []wire.Step, host wire.Caller
 	return nil
 }
 
-// settle has the hosts' journals forget what is no longer held. Hosts that have left the inventory come first: only the journals of the others
-// know of them, and forget them once they hold nothing.
+// settle has the hosts' journals forget what is no longer held. Hosts that have
+// left the inventory come first: only the journals of the others know of them,
+// and forget them once they hold nothing.
 func settle(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
 	for _, left := range []bool{true, false} {
-		err := beside(p, opts, "journal", func(h plan.Host) error {
+		err := joined("journal", beside(ctx, p, opts, func(ctx context.Context, h plan.Host) error {
 			if h.Left != left || !unsettled(p, h) {
 				return nil
 			}
-			ctx, cancel := context.WithTimeout(ctx, opts.limit())
-			defer cancel()
 			return hosts[h.Name].Call(ctx, wire.MethodSettle, wire.SettleRequest{
 				Topology: p.Topology, Members: p.Remaining(), Forget: h.Forget, HandOver: h.HandOver,
 				Keep: len(p.LeftOut) != 0, Leave: p.Destroy || h.Left,
 			}, nil)
-		})
+		}))
 		if err != nil {
 			return err
 		}
@@ -367,9 +365,18 @@ func unsettled(p *plan.Plan, h plan.Host) bool {
 		slices.ContainsFunc(h.Actions, restores) || len(p.Remaining()) != len(p.Members)
 }
 
-// beside does on every host what belongs to no wave, and joins the errors.
-func beside(p *plan.Plan, opts Options, what string, f func(plan.Host) error) error {
-	faults, _ := each(p, opts, func(h plan.Host) (int, error) { return 0, f(h) })
+// beside does on every host what belongs to no wave, within the limit.
+func beside(ctx context.Context, p *plan.Plan, opts Options, f func(context.Context, plan.Host) error) []Fault {
+	faults, _ := each(p, opts, func(h plan.Host) (int, error) {
+		ctx, cancel := context.WithTimeout(ctx, opts.limit())
+		defer cancel()
+		return 0, f(ctx, h)
+	})
+	return faults
+}
+
+// joined are the errors of what comes after all is done.
+func joined(what string, faults []Fault) error {
 	errs := make([]error, len(faults))
 	for i, fault := range faults {
 		errs[i] = fmt.Errorf("%s: %s: %w", fault.Host, what, fault.Err)

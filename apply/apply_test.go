@@ -24,6 +24,7 @@ import (
 	"github.com/lvsform/lvsform/agent"
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/apply"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/kernel/fake"
 	"github.com/lvsform/lvsform/modes"
@@ -231,6 +232,25 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// What was found in place and has gone since ends a run ahead of the first step.
+func TestAdoptWhatHasGone(t *testing.T) {
+	w := newWorld(parse(t, tutorialText(t)), t.TempDir())
+	vip := state.Address{Link: "lo", Prefix: netip.MustParsePrefix("192.168.91.30/32")}
+	w.kernels["web1"].State.Put(vip)
+	p := w.plan()
+	delete(w.kernels["web1"].State, state.IDOf(vip))
+	found := w.dump()
+	err := w.run(p)
+	var stopped *apply.Error
+	if !errors.As(err, &stopped) || fault.Of(err) != fault.Stale || stopped.Done != 0 || stopped.Planned == 0 ||
+		!strings.HasPrefix(err.Error(), "web1: adopt: changed since the plan was made: address 192.168.91.30/32 on lo was there and is gone now\n0 of ") {
+		t.Errorf("%v", err)
+	}
+	if diff := cmp.Diff(found, w.dump()); diff != "" {
+		t.Errorf("changed all the same (-found +left):\n%s", diff)
+	}
+}
+
 // When a real server that answered ARP for the VIP is made to keep quiet, the
 // director says again where the VIP is.
 func TestAnnounceAgain(t *testing.T) {
@@ -398,7 +418,7 @@ func TestHostThatHangs(t *testing.T) {
 
 // What a host says of its failure is one line, which cannot pass for another's.
 func TestErrorOfHostileHost(t *testing.T) {
-	err := &apply.Error{Wave: plan.AddServices, Faults: []apply.Fault{{Host: "lb", Err: errors.New("no\nweb1: add destinations: \x1b[2Kdone")}}, Planned: 2}
+	err := &apply.Error{Step: plan.AddServices.String(), Faults: []apply.Fault{{Host: "lb", Err: errors.New("no\nweb1: add destinations: \x1b[2Kdone")}}, Planned: 2}
 	want := `lb: add virtual services: no\nweb1: add destinations: \x1b[2Kdone`
 	said, rest, _ := strings.Cut(err.Error(), "\n")
 	if said != want || strings.Contains(rest, "\n") {

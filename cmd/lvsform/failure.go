@@ -43,7 +43,7 @@ type Failure struct {
 	Kind    fault.Kind `json:"kind"`
 	Message string     `json:"message"`
 	Host    string     `json:"host,omitempty"` // on which it failed
-	Step    string     `json:"step,omitempty"` // the wave in which it failed
+	Step    string     `json:"step,omitempty"` // the wave in which it failed, or adopt, ahead of the first
 	File    string     `json:"file,omitempty"` // as it was named on the command line
 	Line    int        `json:"line,omitempty"`
 	Column  int        `json:"column,omitempty"` // from 1
@@ -66,7 +66,7 @@ func failuresOf(err error) []Failure {
 	case errors.As(err, &stopped):
 		out := make([]Failure, len(stopped.Faults))
 		for i, f := range stopped.Faults {
-			out[i] = Failure{Kind: fault.Of(f.Err), Message: f.Err.Error(), Host: f.Host, Step: stopped.Wave.String()}
+			out[i] = Failure{Kind: fault.Of(f.Err), Message: f.Err.Error(), Host: f.Host, Step: stopped.Step}
 		}
 		return out
 	case errors.As(err, &stale):

@@ -265,7 +265,7 @@ func TestFailuresAreAsTheirSchema(t *testing.T) {
 		mistakes,
 		errors.New("nobody expected it"),
 		fault.New(fault.Stale, "it has moved on"),
-		&apply.Error{Wave: plan.AddDestinations, Faults: []apply.Fault{{Host: "lb", Err: io.EOF}}},
+		&apply.Error{Step: plan.AddDestinations.String(), Faults: []apply.Fault{{Host: "lb", Err: io.EOF}}},
 	} {
 		schematest.Value(t, "failures", Failures{plan.FormatVersion, failuresOf(err)})
 	}
