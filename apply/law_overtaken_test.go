@@ -31,11 +31,7 @@ func TestLawOfBeingOvertaken(t *testing.T) {
 			if now := reached[which]; now != nil && rapid.Bool().Draw(t, which+" goes") {
 				return now, true
 			}
-			document := modestest.Inventory().Draw(t, which)
-			if which == "other" {
-				document = another(document, rapid.IntRange(0, 3).Draw(t, "VIPs of its own") != 0)
-			}
-			return parse(t, document), false
+			return drawnFor(t, which), false
 		}
 		type run struct {
 			which    string

@@ -69,13 +69,6 @@ func TestLawOfSharing(t *testing.T) {
 		theirs := w.visit(t)
 		found := w.dump()
 
-		draw := func(name string) *inventory.Inventory {
-			document := modestest.Inventory().Draw(t, name)
-			if name == "other" {
-				document = another(document, rapid.IntRange(0, 3).Draw(t, "VIPs of its own") != 0)
-			}
-			return parse(t, document)
-		}
 		reached := map[string]*inventory.Inventory{}
 		rest := map[string]string{"one": "other", "other": "one"}
 		finish := func(what, which string, p *plan.Plan) {
@@ -98,7 +91,7 @@ func TestLawOfSharing(t *testing.T) {
 			}
 			inv := first
 			if i != 0 || which != "one" {
-				inv = draw(which)
+				inv = drawnFor(t, which)
 			}
 			p := w.planOf(inv)
 			if conflicts(t, p) {

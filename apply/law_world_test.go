@@ -264,6 +264,15 @@ func (w *world) has(host string, want modes.Want) bool {
 	return live.Has(want.Item) || slices.ContainsFunc(want.MetBy, live.Has)
 }
 
+// drawnFor draws an inventory for one of two topologies on the same hosts.
+func drawnFor(t *rapid.T, topology string) *inventory.Inventory {
+	document := modestest.Inventory().Draw(t, topology)
+	if topology == "other" {
+		document = another(document, rapid.IntRange(0, 3).Draw(t, "VIPs of its own") != 0)
+	}
+	return parse(t, document)
+}
+
 // another makes of a drawn document another topology's: its name, and its VIPs
 // where they shall not be the same.
 func another(document string, own bool) string {

@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/plan"
 )
 
@@ -53,7 +52,7 @@ no part, it only says which topology and which hosts. Nothing is changed.`,
 						tellErrors(cmd.ErrOrStderr(), h.Name, h.Errors...)
 					}
 				}
-				return &exitStatus{status: exitError, told: true, err: fault.New(d.Failure().Kind, "some hosts could not be asked")}
+				return notAsked(d.Failure())
 			case detailed && !d.Clean():
 				return &exitStatus{status: exitPending}
 			}

@@ -32,6 +32,12 @@ func (e *exitStatus) Error() string {
 
 func (e *exitStatus) Unwrap() error { return e.err }
 
+// notAsked ends commands that report on hosts, the report of which says why some
+// could not be asked; first is the first reason.
+func notAsked(first *fault.Error) error {
+	return &exitStatus{status: exitError, told: true, err: fault.New(first.Kind, "some hosts could not be asked")}
+}
+
 // Failures is the JSON document of a command that failed.
 type Failures struct {
 	FormatVersion string    `json:"format_version"`

@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/plan"
 )
 
@@ -39,7 +38,7 @@ as well. Nothing is changed.`,
 				err = l.WriteText(cmd.OutOrStdout(), textOptions(cmd, false), items)
 			}
 			if failure := l.Failure(); err == nil && failure != nil {
-				return &exitStatus{status: exitError, told: true, err: fault.New(failure.Kind, "some hosts could not be asked")}
+				return notAsked(failure)
 			}
 			return err
 		},
