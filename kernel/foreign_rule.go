@@ -173,13 +173,8 @@ func (x xtables) nftRules(ctx context.Context, rules []nftRule, vips []netip.Add
 // lvsform's chains that name one of the addresses, or IPVS.
 func (x xtables) foreignRules(text string, vips []netip.Addr) []foreignRule {
 	var out []foreignRule
-	table := ""
-	for line := range strings.Lines(text) {
-		words := strings.Fields(line)
+	for table, words := range savedLines(text) {
 		switch {
-		case len(words) == 0:
-		case strings.HasPrefix(words[0], "*"):
-			table = words[0][1:]
 		case words[0] != "-A" || len(words) < 3 || strings.HasPrefix(words[1], chainPrefix):
 		case namesAny(words[2:], vips):
 			out = append(out, foreignRule{x.tool + " " + table, words[1], canonicalSpec(x.family, words[2:])})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -152,14 +153,28 @@ func arpSave(list string) string {
 	return out
 }
 
-// parseSave finds lvsform's chains in what iptables-save prints: "*nat" begins
-// a table, ":NAME" declares a chain, "-A NAME ..." is a rule.
+// savedLines are the lines that iptables-save prints, in words, each with its
+// table: "*nat" begins one, ":NAME" declares a chain, "-A NAME ..." is a rule.
+func savedLines(text string) iter.Seq2[string, []string] {
+	return func(yield func(string, []string) bool) {
+		table := ""
+		for line := range strings.Lines(text) {
+			words := strings.Fields(line)
+			switch {
+			case len(words) == 0:
+			case strings.HasPrefix(words[0], "*"):
+				table = words[0][1:]
+			case !yield(table, words):
+				return
+			}
+		}
+	}
+}
+
+// parseSave finds lvsform's chains in what iptables-save prints.
 func parseSave(family, text string) []chain {
-	var (
-		out   []*chain
-		table string
-	)
-	get := func(builtin string) *chain {
+	var out []*chain
+	get := func(table, builtin string) *chain {
 		for _, c := range out {
 			if c.table == table && c.builtin == builtin {
 				return c
@@ -168,20 +183,16 @@ func parseSave(family, text string) []chain {
 		out = append(out, &chain{table: table, builtin: builtin})
 		return out[len(out)-1]
 	}
-	for line := range strings.Lines(text) {
-		words := strings.Fields(line)
+	for table, words := range savedLines(text) {
 		switch {
-		case len(words) == 0:
-		case strings.HasPrefix(words[0], "*"):
-			table = words[0][1:]
 		case strings.HasPrefix(words[0], ":"+chainPrefix):
-			get(words[0][len(":"+chainPrefix):]).there = true
+			get(table, words[0][len(":"+chainPrefix):]).there = true
 		case words[0] != "-A" || len(words) < 3:
 		case strings.HasPrefix(words[1], chainPrefix):
-			c := get(words[1][len(chainPrefix):])
+			c := get(table, words[1][len(chainPrefix):])
 			c.specs = append(c.specs, canonicalSpec(family, words[2:]))
 		case slices.Equal(words[2:], []string{"-j", chainPrefix + words[1]}):
-			get(words[1]).jumped = true
+			get(table, words[1]).jumped = true
 		}
 	}
 	chains := make([]chain, len(out))
