@@ -54,7 +54,7 @@ func byHand(t *rapid.T, k state.Host, e wire.Entry) *state.Change {
 	case state.Timeouts:
 		i.TCP += 7
 		return another(i)
-	case state.Rule, state.FOUPort, state.Address:
+	case state.FirewallRule, state.FOUPort, state.Address:
 		return gone
 	default:
 		return nil // what takes others along: devices

@@ -36,7 +36,7 @@ func (w *world) meanwhile(t *rapid.T, p *plan.Plan, observed map[string]plan.Obs
 		i := rapid.SampledFrom([]state.Item{
 			state.Link{Name: "docker7", MAC: "02:42:00:00:00:07", MTU: 1400, Up: true},
 			state.Route{To: netip.MustParsePrefix("10.7.0.0/16"), Via: netip.MustParseAddr("192.0.2.77"), Link: nic.Name, Protocol: 4},
-			state.Rule{Family: state.RuleIPv4, Table: "mangle", Chain: "PREROUTING", Spec: "-d 198.51.100.7/32 -j ACCEPT"},
+			state.FirewallRule{Family: state.FirewallIPv4, Table: "mangle", Chain: "PREROUTING", Spec: "-d 198.51.100.7/32 -j ACCEPT"},
 			state.Neighbour{Link: nic.Name, Address: netip.MustParseAddr("192.0.2.177"), MAC: "02:00:00:00:00:77"},
 			state.Sysctl{Name: "net.ipv4.tcp_syncookies", Setting: "7"},
 			state.Address{Link: "lo", Prefix: netip.MustParsePrefix("10.7.7.7/32")},

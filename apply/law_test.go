@@ -24,7 +24,7 @@ func disturb(t *rapid.T, w *world) {
 					i.Setting = rapid.SampledFrom([]string{"0", "1", "2"}).Draw(t, "setting")
 					live.Put(i)
 				}
-			case state.Module, state.Service, state.Route, state.Rule, state.FOUPort:
+			case state.Module, state.Service, state.Route, state.FirewallRule, state.FOUPort:
 				// A service that differs would be somebody else's: a conflict.
 				if rapid.Bool().Draw(t, "there") {
 					live.Put(i)

@@ -192,7 +192,7 @@ func strangers(h *inventory.Host) []state.Item {
 		state.Address{Link: "lo", Prefix: netip.MustParsePrefix("10.9.9.9/32")},
 		state.Link{Name: "docker0", MAC: "02:42:00:00:00:01", MTU: 1500, Up: true},
 		state.Address{Link: "docker0", Prefix: netip.MustParsePrefix("172.17.0.1/16")},
-		state.Rule{Family: state.RuleIPv4, Table: "mangle", Chain: "PREROUTING", Spec: "-d 198.51.100.9/32 -j ACCEPT"},
+		state.FirewallRule{Family: state.FirewallIPv4, Table: "mangle", Chain: "PREROUTING", Spec: "-d 198.51.100.9/32 -j ACCEPT"},
 		state.Route{To: netip.MustParsePrefix("10.0.0.0/8"), Via: netip.MustParseAddr("192.0.2.9"), Link: nic.Name, Protocol: 4},
 		state.Neighbour{Link: nic.Name, Address: netip.MustParseAddr("192.0.2.99"), MAC: "02:00:00:00:00:99"},
 		state.Sysctl{Name: "net.ipv4.tcp_syncookies", Setting: "2"},

@@ -31,7 +31,7 @@ func Check(item state.Item) error {
 		if mac, err := net.ParseMAC(i.MAC); err != nil || mac.String() != i.MAC || !i.Address.IsValid() {
 			return fmt.Errorf("neighbour %s at %q: %w", i.Address, i.MAC, unix.EINVAL)
 		}
-	case state.Rule:
+	case state.FirewallRule:
 		return checkRule(i)
 	case state.Timeouts:
 		if i.TCP == 0 || i.TCPFin == 0 || i.UDP == 0 {
@@ -79,11 +79,11 @@ func checkRoute(r state.Route) error {
 
 // checkRule refuses what would reach beyond lvsform's own chain. The words of
 // the rule become arguments of a program; there is no shell.
-func checkRule(r state.Rule) error {
+func checkRule(r state.FirewallRule) error {
 	tables, ok := map[string][]string{
-		state.RuleIPv4: {"filter", "nat", "mangle", "raw"},
-		state.RuleIPv6: {"filter", "nat", "mangle", "raw"},
-		state.RuleARP:  {"filter"},
+		state.FirewallIPv4: {"filter", "nat", "mangle", "raw"},
+		state.FirewallIPv6: {"filter", "nat", "mangle", "raw"},
+		state.FirewallARP:  {"filter"},
 	}[r.Family]
 	if !ok || !slices.Contains(tables, r.Table) ||
 		!slices.Contains([]string{"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}, r.Chain) {
@@ -102,7 +102,7 @@ func checkRule(r state.Rule) error {
 			return fmt.Errorf("option %s in a firewall rule: %w", w, unix.EINVAL)
 		}
 		// iptables prints lengths of prefixes, arptables none of /32.
-		network := r.Family != state.RuleARP && (w == "-s" || w == "-d") && i+1 < len(words) && words[i+1] != "!"
+		network := r.Family != state.FirewallARP && (w == "-s" || w == "-d") && i+1 < len(words) && words[i+1] != "!"
 		if network && !strings.Contains(words[i+1], "/") {
 			return fmt.Errorf("%s %s without the length of the prefix: %w", w, words[i+1], unix.EINVAL)
 		}

@@ -138,7 +138,7 @@ func (k *Kernel) Do(ctx context.Context, c state.Change) error {
 		err = k.doRoute(c)
 	case state.KindNeighbour:
 		err = k.doNeighbour(c)
-	case state.KindRule:
+	case state.KindFirewallRule:
 		err = doRule(ctx, c)
 	case state.KindTimeouts:
 		err = k.doTimeouts(c)

@@ -55,7 +55,7 @@ func arpRules(l leg, n *inventory.NIC) []Want {
 	own, _ := address(n, false)
 	rule := func(chain, spec, reason string) Want {
 		return Want{
-			Item: state.Rule{Family: state.RuleARP, Table: "filter", Chain: chain, Spec: spec},
+			Item: state.FirewallRule{Family: state.FirewallARP, Table: "filter", Chain: chain, Spec: spec},
 			Role: inventory.RoleRealServer, Reason: reason,
 		}
 	}

@@ -89,7 +89,7 @@ func fullnatDirector(l leg) []Want {
 	}
 	for _, port := range l.ports() {
 		out = append(out, Want{
-			Item: state.Rule{Family: ruleFamily(l.VIP), Table: "nat", Chain: "POSTROUTING", Spec: l.snat(port)},
+			Item: state.FirewallRule{Family: ruleFamily(l.VIP), Table: "nat", Chain: "POSTROUTING", Spec: l.snat(port)},
 			Role: inventory.RoleDirector, Reason: "the real servers see, and answer, the director",
 		})
 	}
@@ -172,7 +172,7 @@ func fullnatWalk(w *walker) {
 	local := w.localAddresses()
 	w.by(w.director, fmt.Sprintf("puts %s in the place of %s", rport, vport), w.destinationItem())
 	w.by(w.director, "shows the connection to its firewall", conntrack())
-	sources := itemsOf(fullnatDirector(w.leg), state.KindAddress, state.KindRule)
+	sources := itemsOf(fullnatDirector(w.leg), state.KindAddress, state.KindFirewallRule)
 	w.by(w.director, fmt.Sprintf("puts %s in the place of %s", addressRange(local), client), sources...)
 	w.source, w.destination = Endpoint{Address: local[0]}, rport
 	w.travel(w.server.Host)

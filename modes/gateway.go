@@ -38,8 +38,8 @@ func gateway(h *inventory.Host) []Want {
 }
 
 // dnat is the rule for a port forward.
-func dnat(f *inventory.PortForward) state.Rule {
-	return state.Rule{
+func dnat(f *inventory.PortForward) state.FirewallRule {
+	return state.FirewallRule{
 		Family: ruleFamily(f.Listen.Addr()), Table: "nat", Chain: "PREROUTING",
 		Spec: fmt.Sprintf("-d %s %s -j DNAT --to-destination %s",
 			hostPrefix(f.Listen.Addr()), matchPort(f.Protocol, "dport", f.Listen.Port()), f.To),

@@ -177,7 +177,7 @@ func (s *service) marks() []Want {
 	var out []Want
 	for _, port := range s.Ports {
 		out = append(out, Want{
-			Item: state.Rule{
+			Item: state.FirewallRule{
 				Family: ruleFamily(s.VIP), Table: "mangle", Chain: "PREROUTING",
 				Spec: fmt.Sprintf("-d %s %s -j MARK --set-xmark %#x/0xffffffff", hostPrefix(s.VIP), matchPort(s.Protocol, "dport", port), s.FWMark),
 			},
@@ -194,9 +194,9 @@ func matchPort(p inventory.Protocol, which string, port uint16) string {
 
 func ruleFamily(a netip.Addr) string {
 	if a.Is6() {
-		return state.RuleIPv6
+		return state.FirewallIPv6
 	}
-	return state.RuleIPv4
+	return state.FirewallIPv4
 }
 
 // destination is a real server as the director's kernel is told of it.

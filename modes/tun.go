@@ -169,7 +169,7 @@ func (l leg) redirect(device string) []Want {
 	var out []Want
 	for _, port := range l.ports() {
 		out = append(out, Want{
-			Item: state.Rule{
+			Item: state.FirewallRule{
 				Family: ruleFamily(l.VIP), Table: "nat", Chain: "PREROUTING",
 				Spec: fmt.Sprintf("-d %s%s %s -j REDIRECT --to-ports %d", hostPrefix(l.VIP), device, matchPort(l.Protocol, "dport", port), l.server.Redirect),
 			},
@@ -199,7 +199,7 @@ func (l leg) clamp(overhead int) []Want {
 			ports = fmt.Sprintf(" --sport %d", port)
 		}
 		out = append(out, Want{
-			Item: state.Rule{
+			Item: state.FirewallRule{
 				Family: ruleFamily(l.VIP), Table: "mangle", Chain: "OUTPUT",
 				Spec: fmt.Sprintf("-s %s -p tcp -m tcp%s --tcp-flags SYN,RST SYN -j TCPMSS --set-mss %d",
 					hostPrefix(l.VIP), ports, l.segment(overhead)),
@@ -247,7 +247,7 @@ func tunWalk(w *walker) {
 	w.byIfSet(server, fmt.Sprintf("lets it in although its way back is not %s", d.device), looseFilter(d.device).Item)
 	w.accept(d.device, w.redirect(d.device))
 	w.turn()
-	w.byIfSet(server, "asks for segments that fit into the tunnel", itemsOf(w.clamp(d.overhead), state.KindRule)...)
+	w.byIfSet(server, "asks for segments that fit into the tunnel", itemsOf(w.clamp(d.overhead), state.KindFirewallRule)...)
 	w.redirectBack(w.redirect(d.device))
 	w.replyDirectly()
 }

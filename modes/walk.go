@@ -137,7 +137,7 @@ func (w *walker) walk() {
 	w.at = w.client
 	w.source, w.destination = Endpoint{Address: from}, endpoint(w.entry(w.client))
 	w.travel(w.director)
-	w.byIfSet(w.director, "marks it as the service's", itemsOf(w.marks(), state.KindRule)...)
+	w.byIfSet(w.director, "marks it as the service's", itemsOf(w.marks(), state.KindFirewallRule)...)
 	w.by(w.director, fmt.Sprintf("takes it for service %s in IPVS, and %s chooses %s", w.Name, w.Scheduler, w.server.Host.Name),
 		itemsOf(w.virtualService(), state.KindService)...)
 	modeOf(w.server.Mode).walk(w)
@@ -217,7 +217,7 @@ func (w *walker) arpItems() (answering, asking []state.Item) {
 			} else {
 				asking = append(asking, i)
 			}
-		case state.Rule:
+		case state.FirewallRule:
 			if i.Chain == "INPUT" {
 				answering = append(answering, i)
 			} else {
@@ -247,7 +247,7 @@ func (w *walker) destinationItem() state.Item {
 func (w *walker) accept(device string, redirect []Want) {
 	w.by(w.server.Host, "accepts it: the VIP is an address of its own", w.vipOn(device))
 	if w.server.Redirect != 0 {
-		w.by(w.server.Host, fmt.Sprintf("brings it to port %d, on which it listens", w.server.Redirect), itemsOf(redirect, state.KindRule)...)
+		w.by(w.server.Host, fmt.Sprintf("brings it to port %d, on which it listens", w.server.Redirect), itemsOf(redirect, state.KindFirewallRule)...)
 		w.destination.Port = w.server.Redirect
 	}
 }
@@ -256,6 +256,6 @@ func (w *walker) accept(device string, redirect []Want) {
 func (w *walker) redirectBack(redirect []Want) {
 	if w.server.Redirect != 0 {
 		w.source.Port = w.ports()[0]
-		w.by(w.server.Host, fmt.Sprintf("puts port %d back in the place of %d", w.source.Port, w.server.Redirect), itemsOf(redirect, state.KindRule)...)
+		w.by(w.server.Host, fmt.Sprintf("puts port %d back in the place of %d", w.source.Port, w.server.Redirect), itemsOf(redirect, state.KindFirewallRule)...)
 	}
 }

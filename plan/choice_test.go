@@ -80,8 +80,8 @@ func TestServiceThatGoes(t *testing.T) {
 	want := map[string][]string{
 		"lb": {
 			"- destination fwmark 7 -> 192.0.2.4:0", "- service fwmark 7", "- address 192.0.2.31/32 on eth0",
-			"- rule ipv4 mangle PREROUTING -d 192.0.2.31/32 -p tcp -m tcp --dport 81 -j MARK --set-xmark 0x7/0xffffffff",
-			"- rule ipv4 mangle PREROUTING -d 192.0.2.31/32 -p tcp -m tcp --dport 80 -j MARK --set-xmark 0x7/0xffffffff",
+			"- firewall-rule ipv4 mangle PREROUTING -d 192.0.2.31/32 -p tcp -m tcp --dport 81 -j MARK --set-xmark 0x7/0xffffffff",
+			"- firewall-rule ipv4 mangle PREROUTING -d 192.0.2.31/32 -p tcp -m tcp --dport 80 -j MARK --set-xmark 0x7/0xffffffff",
 		},
 		"web-dr": {"- address 192.0.2.31/32 on lo"},
 	}

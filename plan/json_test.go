@@ -79,7 +79,7 @@ func spoilt(inv *inventory.Inventory, observed map[string]plan.Observation) map[
 				o.State.Put(it)
 				it.Address = netip.AddrPortFrom(it.Address.Addr().Next(), it.Address.Port())
 				o.State.Put(it)
-			case state.Rule, state.Route:
+			case state.FirewallRule, state.Route:
 				delete(o.State, state.IDOf(item))
 			}
 		}

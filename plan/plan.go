@@ -194,8 +194,8 @@ func (p *Plan) cover(inv *inventory.Inventory, observed map[string]Observation, 
 func (p *Plan) quiets() bool {
 	for _, h := range p.Hosts {
 		for _, a := range h.Actions {
-			rule, _ := a.After.Item.(state.Rule)
-			if strings.Contains(a.Key, ".arp_") || rule.Family == state.RuleARP {
+			rule, _ := a.After.Item.(state.FirewallRule)
+			if strings.Contains(a.Key, ".arp_") || rule.Family == state.FirewallARP {
 				return true
 			}
 		}

@@ -86,7 +86,7 @@ func hostile(inv *inventory.Inventory, applied map[string]plan.Observation, says
 	out := maps.Clone(applied)
 	lb, web1 := out["lb"], out["web1"]
 	lb.State, web1.State = maps.Clone(lb.State), maps.Clone(web1.State)
-	spec := state.Rule{Family: state.RuleIPv4, Table: "mangle", Chain: "PREROUTING", Spec: says}
+	spec := state.FirewallRule{Family: state.FirewallIPv4, Table: "mangle", Chain: "PREROUTING", Spec: says}
 	for i, e := range web1.Journal.Entries {
 		if s, ok := e.After.Item.(state.Sysctl); ok {
 			s.Setting += says
@@ -140,8 +140,8 @@ func TestTextOfHostileHosts(t *testing.T) {
 		if err := part.Keep(inv, plan.Only{Hosts: []string{"lb"}}); err != nil {
 			t.Fatal(err)
 		}
-		part.Hosts[0].Actions = append(part.Hosts[0].Actions, plan.Action{Op: state.Add, Kind: state.KindRule, After: state.Tagged{Item: state.Rule{}}, Reason: says})
-		part.Hosts[0].Held = append(part.Hosts[0].Held, plan.Held{Op: state.Add, Kind: state.KindRule, Key: says, Needs: []string{says}})
+		part.Hosts[0].Actions = append(part.Hosts[0].Actions, plan.Action{Op: state.Add, Kind: state.KindFirewallRule, After: state.Tagged{Item: state.FirewallRule{}}, Reason: says})
+		part.Hosts[0].Held = append(part.Hosts[0].Held, plan.Held{Op: state.Add, Kind: state.KindFirewallRule, Key: says, Needs: []string{says}})
 		for name, p := range map[string]*plan.Plan{"plan": made, "destroy": destroyed, "part": part} {
 			write(name, func(b *bytes.Buffer) error { return p.WriteText(b, plan.TextOptions{}) })
 		}

@@ -93,8 +93,8 @@ func decodeKind(kind Kind, data []byte) (Item, error) {
 		return decode[Route](data)
 	case KindNeighbour:
 		return decode[Neighbour](data)
-	case KindRule:
-		return decode[Rule](data)
+	case KindFirewallRule:
+		return decode[FirewallRule](data)
 	case KindTimeouts:
 		return decode[Timeouts](data)
 	case KindService:

@@ -19,20 +19,20 @@ type Kind string
 
 // The kinds, in the order in which one depends on the other.
 const (
-	KindModule      Kind = "module"
-	KindFOUPort     Kind = "fou-port"
-	KindLink        Kind = "link"
-	KindTunnel      Kind = "tunnel"
-	KindUp          Kind = "up"
-	KindSysctl      Kind = "sysctl"
-	KindAddress     Kind = "address"
-	KindRoute       Kind = "route"
-	KindNeighbour   Kind = "neighbour"
-	KindRule        Kind = "rule"
-	KindTimeouts    Kind = "timeouts"
-	KindService     Kind = "service"
-	KindDestination Kind = "destination"
-	KindSyncDaemon  Kind = "sync-daemon"
+	KindModule       Kind = "module"
+	KindFOUPort      Kind = "fou-port"
+	KindLink         Kind = "link"
+	KindTunnel       Kind = "tunnel"
+	KindUp           Kind = "up"
+	KindSysctl       Kind = "sysctl"
+	KindAddress      Kind = "address"
+	KindRoute        Kind = "route"
+	KindNeighbour    Kind = "neighbour"
+	KindFirewallRule Kind = "firewall-rule"
+	KindTimeouts     Kind = "timeouts"
+	KindService      Kind = "service"
+	KindDestination  Kind = "destination"
+	KindSyncDaemon   Kind = "sync-daemon"
 )
 
 // Kinds lists every kind in dependency order: an item may need items of
@@ -40,7 +40,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		KindModule, KindFOUPort, KindLink, KindTunnel, KindUp, KindSysctl, KindAddress, KindRoute,
-		KindNeighbour, KindRule, KindTimeouts, KindService, KindDestination, KindSyncDaemon,
+		KindNeighbour, KindFirewallRule, KindTimeouts, KindService, KindDestination, KindSyncDaemon,
 	}
 }
 

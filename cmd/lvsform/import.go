@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/importer"
 	"github.com/lvsform/lvsform/inventory"
-	"github.com/lvsform/lvsform/inventory/importer"
 )
 
 func newImport() *cobra.Command {

@@ -15,8 +15,8 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/importer"
 	"github.com/lvsform/lvsform/inventory"
-	"github.com/lvsform/lvsform/inventory/importer"
 )
 
 func newImportLive() *cobra.Command {

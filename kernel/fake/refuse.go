@@ -48,7 +48,7 @@ func (k *Kernel) refuse(c state.Change) error {
 			return unix.EOPNOTSUPP
 		}
 		return presence(c, there, unix.EADDRINUSE, unix.EINVAL)
-	case state.Rule:
+	case state.FirewallRule:
 		if c.Op() == state.Modify {
 			return unix.EOPNOTSUPP
 		}

@@ -10,8 +10,8 @@ import (
 
 // Rules are firewall rules in the forms that the forwarding modes use. The
 // first of a chain makes it, the last takes it away.
-func rules() []state.Rule {
-	return []state.Rule{
+func rules() []state.FirewallRule {
+	return []state.FirewallRule{
 		// fullnat: to one local address, to a pool, for one protocol
 		{Family: "ipv4", Table: "nat", Chain: "POSTROUTING", Spec: "-m ipvs --vaddr 192.0.2.10 --vport 80 -j SNAT --to-source 192.0.2.1"},
 		{Family: "ipv4", Table: "nat", Chain: "POSTROUTING", Spec: "-m ipvs --vproto 6 --vaddr 192.0.2.10 --vport 80 -j SNAT --to-source 192.0.2.1-192.0.2.4"},
@@ -61,13 +61,13 @@ func ruleSteps() []step {
 		"-d 192.0.2.10/32",
 		"",
 	} {
-		r := state.Rule{Family: state.RuleIPv4, Table: "filter", Chain: "INPUT", Spec: spec}
+		r := state.FirewallRule{Family: state.FirewallIPv4, Table: "filter", Chain: "INPUT", Spec: spec}
 		out = append(out, step{name: "wrong rule", change: add(r), failsSomehow: true})
 	}
-	for _, r := range []state.Rule{
+	for _, r := range []state.FirewallRule{
 		{Family: "bridge", Table: "filter", Chain: "INPUT", Spec: "-j DROP"},
-		{Family: state.RuleIPv4, Table: "filters", Chain: "INPUT", Spec: "-j DROP"},
-		{Family: state.RuleIPv4, Table: "filter", Chain: "DOCKER", Spec: "-j DROP"},
+		{Family: state.FirewallIPv4, Table: "filters", Chain: "INPUT", Spec: "-j DROP"},
+		{Family: state.FirewallIPv4, Table: "filter", Chain: "DOCKER", Spec: "-j DROP"},
 	} {
 		out = append(out, step{name: "rule in no chain", change: add(r), fails: unix.EINVAL})
 	}

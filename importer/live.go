@@ -136,9 +136,9 @@ func (h *liveHost) forwards(is6 bool) bool {
 }
 
 // rules are lvsform's own of one chain, the only ones that are observed.
-func (h *liveHost) rules(table, chain string) []state.Rule {
-	var out []state.Rule
-	for _, r := range state.Of[state.Rule](h.State) {
+func (h *liveHost) rules(table, chain string) []state.FirewallRule {
+	var out []state.FirewallRule
+	for _, r := range state.Of[state.FirewallRule](h.State) {
 		if r.Table == table && r.Chain == chain {
 			out = append(out, r)
 		}
@@ -196,7 +196,7 @@ func (l *live) compare(r *Result) {
 // sweep leaves an item that the inventory neither wants nor takes as a fact.
 func (l *live) sweep(h *liveHost, i state.Item) {
 	switch i := i.(type) {
-	case state.FOUPort, state.TunnelLink, state.Rule, state.Service, state.Destination, state.SyncDaemon:
+	case state.FOUPort, state.TunnelLink, state.FirewallRule, state.Service, state.Destination, state.SyncDaemon:
 		l.skip(h, i, "nothing in the inventory asks for it")
 	case state.Neighbour:
 		if l.owner(i.Address) != nil {

@@ -139,7 +139,7 @@ func (l *live) concerns() []netip.Addr {
 				if i.Peer.IsValid() {
 					out = append(out, i.Prefix.Addr(), i.Peer)
 				}
-			case state.Rule:
+			case state.FirewallRule:
 				if f := parseDNAT(i); f != nil {
 					out = append(out, f.Listen.Addr(), f.To.Addr())
 				}

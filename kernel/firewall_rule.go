@@ -29,7 +29,7 @@ const chainPrefix = "LVSFORM-"
 // not see each other's rules: "legacy" ones, and "nft" ones that write into
 // nftables. The plain name (iptables) is either, as the host has chosen.
 type xtables struct {
-	family string // state.RuleIPv4 ...
+	family string // state.FirewallIPv4 ...
 	tool   string // iptables ...
 	legacy legacyTables
 	nft    uint8 // the family's number in nftables
@@ -37,11 +37,11 @@ type xtables struct {
 
 func allXtables() []xtables {
 	return []xtables{
-		{state.RuleIPv4, "iptables",
+		{state.FirewallIPv4, "iptables",
 			legacyTables{procNet + "ip_tables_names", unix.AF_INET, unix.IPPROTO_IP, 64, 5, ipv4Entry()}, unix.NFPROTO_IPV4},
-		{state.RuleIPv6, "ip6tables",
+		{state.FirewallIPv6, "ip6tables",
 			legacyTables{procNet + "ip6_tables_names", unix.AF_INET6, unix.IPPROTO_IPV6, 64, 5, ipv6Entry()}, unix.NFPROTO_IPV6},
-		{state.RuleARP, "arptables",
+		{state.FirewallARP, "arptables",
 			legacyTables{procNet + "arp_tables_names", unix.AF_INET, unix.IPPROTO_IP, 96, 3, arpEntry()}, unix.NFPROTO_ARP},
 	}
 }
@@ -91,7 +91,7 @@ func observeRules(ctx context.Context, host state.Host) error {
 				continue // a packet never comes to it
 			}
 			for _, spec := range c.specs {
-				host.Put(state.Rule{Family: x.family, Table: c.table, Chain: c.builtin, Spec: spec})
+				host.Put(state.FirewallRule{Family: x.family, Table: c.table, Chain: c.builtin, Spec: spec})
 			}
 		}
 	}
@@ -118,7 +118,7 @@ func (x xtables) list(ctx context.Context, nft bool) ([]chain, error) {
 // family, in iptables-save's form.
 func (x xtables) save(ctx context.Context, names []string) (string, error) {
 	args := []string{"-t", "filter", "-L", "-n"}
-	if x.family != state.RuleARP {
+	if x.family != state.FirewallARP {
 		for i := range names {
 			names[i] += "-save"
 		}
@@ -129,7 +129,7 @@ func (x xtables) save(ctx context.Context, names []string) (string, error) {
 		return "", err
 	}
 	text, err := runTool(ctx, toolLimit, path, args...)
-	if err == nil && x.family == state.RuleARP {
+	if err == nil && x.family == state.FirewallARP {
 		text = arpSave(text)
 	}
 	return text, err
@@ -207,7 +207,7 @@ func parseSave(family, text string) []chain {
 // the nft one writes defaults out. The form of both is iptables': matches,
 // then -j and the target's options.
 func canonicalSpec(family string, words []string) string {
-	if family != state.RuleARP {
+	if family != state.FirewallARP {
 		return strings.Join(words, " ")
 	}
 	var matches, target []string
@@ -232,12 +232,12 @@ func canonicalSpec(family string, words []string) string {
 }
 
 func doRule(ctx context.Context, c state.Change) error {
-	var r state.Rule
+	var r state.FirewallRule
 	switch c.Op() {
 	case state.Add:
-		r = c.After.(state.Rule)
+		r = c.After.(state.FirewallRule)
 	case state.Remove:
-		r = c.Before.(state.Rule)
+		r = c.Before.(state.FirewallRule)
 	default:
 		return errUnsupported // a rule's key says it all
 	}
@@ -253,7 +253,7 @@ func doRule(ctx context.Context, c state.Change) error {
 	return x.do(ctx, c.Op(), r, spec, inNFT[x.nft])
 }
 
-func (x xtables) do(ctx context.Context, op state.Op, r state.Rule, spec []string, nft bool) error {
+func (x xtables) do(ctx context.Context, op state.Op, r state.FirewallRule, spec []string, nft bool) error {
 	is, err := x.find(ctx, r, nft)
 	if err != nil {
 		return err
@@ -287,7 +287,7 @@ func (x xtables) do(ctx context.Context, op state.Op, r state.Rule, spec []strin
 }
 
 // find reads the chain of lvsform's that a rule belongs to.
-func (x xtables) find(ctx context.Context, r state.Rule, nft bool) (chain, error) {
+func (x xtables) find(ctx context.Context, r state.FirewallRule, nft bool) (chain, error) {
 	is := chain{table: r.Table, builtin: r.Chain}
 	if !nft && !x.mayHold() {
 		return is, nil
@@ -326,13 +326,13 @@ func (c chain) remove(spec []string) [][]string {
 	return [][]string{{"-D", c.builtin, "-j", ours}, {"-F", ours}, {"-X", ours}}
 }
 
-func (x xtables) run(ctx context.Context, r state.Rule, nft bool, commands [][]string) error {
+func (x xtables) run(ctx context.Context, r state.FirewallRule, nft bool, commands [][]string) error {
 	path, err := toolPath(x.variants(nft)...)
 	if err != nil {
 		return err
 	}
 	global := []string{"-t", r.Table}
-	if x.family != state.RuleARP { // arptables has no lock
+	if x.family != state.FirewallARP { // arptables has no lock
 		global = append([]string{"-w", lockLimit}, global...)
 	}
 	for _, args := range commands {

@@ -24,7 +24,7 @@ type mark struct {
 	mark     uint32
 }
 
-func parseMark(r state.Rule) (mark, bool) {
+func parseMark(r state.FirewallRule) (mark, bool) {
 	m := match(r, "mangle", "PREROUTING", `^-d (\S+)/\d+ -p (\w+) -m \w+ --dport (\d+) -j MARK --set-xmark (0x[0-9a-f]+)/0xffffffff$`)
 	if m == nil {
 		return mark{}, false
@@ -36,7 +36,7 @@ func parseMark(r state.Rule) (mark, bool) {
 }
 
 // parseDNAT is a gateway's port forward, nil for any other rule.
-func parseDNAT(r state.Rule) *inventory.PortForward {
+func parseDNAT(r state.FirewallRule) *inventory.PortForward {
 	m := match(r, "nat", "PREROUTING", `^-d (\S+)/\d+ -p (\w+) -m \w+ --dport (\d+) -j DNAT --to-destination (\S+)$`)
 	if m == nil {
 		return nil
@@ -58,7 +58,7 @@ type redirect struct {
 	port, to uint16
 }
 
-func parseRedirect(r state.Rule) (redirect, bool) {
+func parseRedirect(r state.FirewallRule) (redirect, bool) {
 	m := match(r, "nat", "PREROUTING", `^-d (\S+)/\d+(?: -i \S+)? -p (\w+) -m \w+ --dport (\d+) -j REDIRECT --to-ports (\d+)$`)
 	if m == nil {
 		return redirect{}, false
@@ -78,7 +78,7 @@ type snat struct {
 	pool   []netip.Addr
 }
 
-func parseSNAT(r state.Rule) (snat, bool) {
+func parseSNAT(r state.FirewallRule) (snat, bool) {
 	m := match(r, "nat", "POSTROUTING", `^(?:-d (\S+)/\d+ )?-o (\S+) -m ipvs --vaddr (\S+)(?: --vport (\d+))? -j SNAT --to-source ([^\s-]+)(?:-(\S+))?$`)
 	if m == nil {
 		return snat{}, false
@@ -118,7 +118,7 @@ func parseSNAT(r state.Rule) (snat, bool) {
 	return out, false
 }
 
-func match(r state.Rule, table, chain, pattern string) []string {
+func match(r state.FirewallRule, table, chain, pattern string) []string {
 	if r.Table != table || r.Chain != chain {
 		return nil
 	}

@@ -2,15 +2,15 @@ package state
 
 // The firewall tools' families.
 const (
-	RuleIPv4 = "ipv4" // iptables
-	RuleIPv6 = "ipv6" // ip6tables
-	RuleARP  = "arp"  // arptables
+	FirewallIPv4 = "ipv4" // iptables
+	FirewallIPv6 = "ipv6" // ip6tables
+	FirewallARP  = "arp"  // arptables
 )
 
-// Rule is a firewall rule in a chain of lvsform's own, to which the built-in
+// FirewallRule is a firewall rule in a chain of lvsform's own, to which the built-in
 // chain jumps before anything else. Rules outside of lvsform's chains are none
 // of these, and lvsform's chains exist only while they hold a rule.
-type Rule struct {
+type FirewallRule struct {
 	Family string `json:"family"`
 	Table  string `json:"table"` // nat, mangle, filter
 	Chain  string `json:"chain"` // the built-in chain it works in: POSTROUTING
@@ -27,10 +27,10 @@ type Rule struct {
 }
 
 // Kind implements Item.
-func (Rule) Kind() Kind { return KindRule }
+func (FirewallRule) Kind() Kind { return KindFirewallRule }
 
 // Key implements Item.
-func (r Rule) Key() string { return r.Family + " " + r.Table + " " + r.Chain + " " + r.Spec }
+func (r FirewallRule) Key() string { return r.Family + " " + r.Table + " " + r.Chain + " " + r.Spec }
 
 // Value implements Item.
-func (Rule) Value() string { return "" }
+func (FirewallRule) Value() string { return "" }

@@ -360,8 +360,8 @@ func (l *live) chooseReturn(s *inventory.Service) {
 func (l *live) chooseARP(s *inventory.Service) {
 	quiet := func(w modes.Want) bool {
 		switch i := w.Item.(type) {
-		case state.Rule:
-			return i.Family == state.RuleARP
+		case state.FirewallRule:
+			return i.Family == state.FirewallARP
 		case state.Neighbour:
 			return true
 		case state.Sysctl:

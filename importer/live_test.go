@@ -14,8 +14,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/importer"
 	"github.com/lvsform/lvsform/inventory"
-	"github.com/lvsform/lvsform/inventory/importer"
 	"github.com/lvsform/lvsform/kernel/fake"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/modes/modestest"

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"github.com/lvsform/lvsform/importer"
 	"github.com/lvsform/lvsform/inventory"
-	"github.com/lvsform/lvsform/inventory/importer"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/modes/modestest"
 	"github.com/lvsform/lvsform/state"

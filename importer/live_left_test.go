@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lvsform/lvsform/importer"
 	"github.com/lvsform/lvsform/inventory"
-	"github.com/lvsform/lvsform/inventory/importer"
 	"github.com/lvsform/lvsform/state"
 )
 
