@@ -12,6 +12,11 @@ import (
 // and answers the client without the director.
 func dr() mode {
 	return mode{
+		traits: Traits{
+			Forward:          state.ForwardDR,
+			KeepsDestination: true,
+			Source:           SourceClient,
+		},
 		demands:    drDemands,
 		director:   drDirector,
 		realServer: drRealServer,
@@ -34,7 +39,7 @@ func drDemands(l leg) inventory.Problems {
 // What each role must look like.
 
 func drDirector(l leg) []Want {
-	return []Want{l.destination(state.ForwardDR)}
+	return []Want{l.destination()}
 }
 
 func drRealServer(l leg) []Want {

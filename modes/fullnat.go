@@ -15,6 +15,11 @@ import (
 // masquerading whose connections the firewall's source NAT takes too.
 func fullnat() mode {
 	return mode{
+		traits: Traits{
+			Forward:                state.ForwardNAT,
+			Source:                 SourceDirector,
+			RepliesThroughDirector: true,
+		},
 		demands:    fullnatDemands,
 		director:   fullnatDirector,
 		realServer: fullnatRealServer,
@@ -93,7 +98,7 @@ func fullnatDirector(l leg) []Want {
 			Role: inventory.RoleDirector, Reason: "the real servers see, and answer, the director",
 		})
 	}
-	return append(out, l.destination(state.ForwardNAT))
+	return append(out, l.destination())
 }
 
 // snat is the rule for the service's connections that leave towards the real
@@ -112,12 +117,12 @@ func (l leg) snat(port uint16) string {
 	return fmt.Sprintf("%s -j SNAT --to-source %s", strings.Join(match, " "), addressRange(l.localAddresses()))
 }
 
-// mixedBehind reports whether the service has real servers in nat mode behind
-// the same NIC of the director.
+// mixedBehind reports whether the service has real servers behind the same NIC
+// of the director that must see the client's address.
 func (l leg) mixedBehind(nic *inventory.NIC) bool {
 	return slices.ContainsFunc(l.RealServers, func(r *inventory.RealServer) bool {
 		other, _ := l.director.Egress(leg{l.service, l.director, r}.rip())
-		return r.Mode == inventory.ModeNAT && other == nic
+		return TraitsOf(r.Mode).RoutesBack() && other == nic
 	})
 }
 
@@ -157,7 +162,7 @@ const sourcePorts = 65536 - 1024
 func Capacity(inv *inventory.Inventory, s *inventory.Service) (perServer, total int) {
 	sv := &service{s, inv, nil}
 	for _, l := range sv.legs() {
-		if l.server.Mode == inventory.ModeFullNAT && l.director == s.Directors[0] {
+		if l.traits().Source == SourceDirector && l.director == s.Directors[0] {
 			perServer = len(l.localAddresses()) * sourcePorts
 			total += perServer
 		}

@@ -48,6 +48,7 @@ type leg struct {
 
 // mode is what a forwarding mode is made of.
 type mode struct {
+	traits Traits
 	// demands returns what stands in the way of packets, as the inventory
 	// tells it.
 	demands func(leg) inventory.Problems

@@ -13,6 +13,11 @@ import (
 // to pass it. The real server sees the client's address.
 func nat() mode {
 	return mode{
+		traits: Traits{
+			Forward:                state.ForwardNAT,
+			Source:                 SourceClient,
+			RepliesThroughDirector: true,
+		},
 		demands:    natDemands,
 		director:   natDirector,
 		realServer: natRealServer,
@@ -76,7 +81,7 @@ func (l leg) rewritable(rip netip.Addr) inventory.Problems {
 func natDirector(l leg) []Want {
 	out := []Want{forwarding(l.VIP, inventory.RoleDirector, "passes packets on between clients and real servers")}
 	out = append(out, l.noRedirects()...)
-	return append(out, l.destination(state.ForwardNAT))
+	return append(out, l.destination())
 }
 
 // noRedirects keep a one-armed director's real servers from learning a shorter

@@ -44,7 +44,7 @@ func (s *service) fragmentNote() string {
 		return ""
 	}
 	for _, l := range s.legs() {
-		if l.server.Mode == inventory.ModeTUN {
+		if l.traits().Tunnelled {
 			overhead := l.decapsulation().overhead
 			return fmt.Sprintf("on a path of 1500 bytes the tunnel to %s leaves %d for the client's packet; larger ones depend on fragmentation or on the director's ICMP", l.server.Host.Name, defaultMTU-overhead)
 		}

@@ -39,7 +39,7 @@ func (l leg) directReply() inventory.Problems {
 func (l leg) turnedBack(to netip.Addr) string {
 	for _, s := range services(l.inv, nil) {
 		for _, other := range s.legs() {
-			if other.server.Host != l.server.Host || other.server.Mode != inventory.ModeNAT {
+			if other.server.Host != l.server.Host || !other.traits().RoutesBack() {
 				continue
 			}
 			for _, p := range other.waysBack() {

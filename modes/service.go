@@ -200,11 +200,11 @@ func ruleFamily(a netip.Addr) string {
 }
 
 // destination is a real server as the director's kernel is told of it.
-func (l leg) destination(forward state.Forward) Want {
+func (l leg) destination() Want {
 	d := state.Destination{
 		Service:        l.id(),
 		Address:        netip.AddrPortFrom(l.rip(), l.server.Port),
-		Forward:        forward,
+		Forward:        l.traits().Forward,
 		Weight:         l.server.Weight,
 		UpperThreshold: l.server.UpperThreshold,
 		LowerThreshold: l.server.LowerThreshold,

@@ -15,6 +15,13 @@ import (
 // apart.
 func tun() mode {
 	return mode{
+		traits: Traits{
+			Forward:           state.ForwardTUN,
+			KeepsDestination:  true,
+			VIPWhereItArrives: true,
+			Tunnelled:         true,
+			Source:            SourceClient,
+		},
 		demands:    tunDemands,
 		director:   tunDirector,
 		realServer: tunRealServer,
@@ -109,7 +116,7 @@ func (l leg) tunnelFrom(kind string) *state.TunnelLink {
 // What each role must look like.
 
 func tunDirector(l leg) []Want {
-	w := l.destination(state.ForwardTUN)
+	w := l.destination()
 	d := w.Item.(state.Destination)
 	if e := l.encapsulation(); e.Type != "ipip" {
 		d.Tunnel = state.Tunnel{Type: e.Type, Port: e.Port, Checksum: e.Checksum}

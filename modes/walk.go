@@ -195,7 +195,7 @@ func (w *walker) vipIsFound(asker Station) {
 		asked = "neighbour solicitations"
 	}
 	w.by(w.director, fmt.Sprintf("answers %s for %s", asked, w.VIP), itemsOf(w.directorVIP(w.director), state.KindAddress, state.KindUp)...)
-	if w.server.Mode != inventory.ModeDR && w.server.Mode != inventory.ModeTUN {
+	if !w.traits().KeepsDestination {
 		return
 	}
 	if w.ARP == inventory.ARPStatic && asker.Host != "" && w.VIP.Is4() {

@@ -161,15 +161,10 @@ func serverPort(r *inventory.RealServer, vip uint16) uint16 {
 
 // listeningPort is the one on which the real server's program gets it.
 func listeningPort(r *inventory.RealServer, vip uint16) uint16 {
-	if r.Redirect != 0 && keepsDestination(r.Mode) {
+	if r.Redirect != 0 && modes.TraitsOf(r.Mode).KeepsDestination {
 		return r.Redirect
 	}
 	return serverPort(r, vip)
-}
-
-// keepsDestination reports whether the director hands packets on unchanged.
-func keepsDestination(m inventory.Mode) bool {
-	return m == inventory.ModeDR || m == inventory.ModeTUN
 }
 
 // localAddresses are those a fullnat service's real servers may see as source.

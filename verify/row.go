@@ -7,28 +7,27 @@ import (
 	"strings"
 
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 )
 
-// rowCheck is something that must be seen of the probes whose real server is
-// in one of the modes.
+// rowCheck is something that must be seen of the probes whose real server's
+// mode has certain traits.
 type rowCheck struct {
-	modes []inventory.Mode
+	of    func(modes.Traits) bool
 	judge func(s *inventory.Service, ev *evidence, probes []*probe) Check
 }
 
 // table is what the forwarding modes differ in: the source and the destination
 // the real server sees, the way of the replies, and what brings the request.
 func table() []rowCheck {
-	const nat, dr, tun, fullnat = inventory.ModeNAT, inventory.ModeDR, inventory.ModeTUN, inventory.ModeFullNAT
-	modes := func(m ...inventory.Mode) []inventory.Mode { return m }
 	return []rowCheck{
-		{modes(nat, dr, tun), judgeSourceIsClient},
-		{modes(fullnat), judgeSourceIsDirector},
-		{modes(dr, tun), judgeDestinationIsVIP},
-		{modes(nat, fullnat), judgeDestinationIsServer},
-		{modes(tun), judgeTunnelled},
-		{modes(dr, tun), judgeRepliesBypassDirector},
-		{modes(nat, fullnat), judgeRepliesThroughDirector},
+		{func(t modes.Traits) bool { return t.Source == modes.SourceClient }, judgeSourceIsClient},
+		{func(t modes.Traits) bool { return t.Source == modes.SourceDirector }, judgeSourceIsDirector},
+		{func(t modes.Traits) bool { return t.KeepsDestination }, judgeDestinationIsVIP},
+		{func(t modes.Traits) bool { return !t.KeepsDestination }, judgeDestinationIsServer},
+		{func(t modes.Traits) bool { return t.Tunnelled }, judgeTunnelled},
+		{func(t modes.Traits) bool { return !t.RepliesThroughDirector }, judgeRepliesBypassDirector},
+		{func(t modes.Traits) bool { return t.RepliesThroughDirector }, judgeRepliesThroughDirector},
 	}
 }
 
@@ -51,12 +50,12 @@ func judgeRows(s *inventory.Service, ev *evidence) []Check {
 		var probes []*probe
 		wanted := false
 		for i := range ev.probes {
-			if p := &ev.probes[i]; p.server != nil && slices.Contains(row.modes, p.server.Mode) {
+			if p := &ev.probes[i]; p.server != nil && row.of(modes.TraitsOf(p.server.Mode)) {
 				probes = append(probes, p)
 			}
 		}
 		for m := range met {
-			wanted = wanted || slices.Contains(row.modes, m)
+			wanted = wanted || row.of(modes.TraitsOf(m))
 		}
 		if wanted {
 			out = append(out, row.judge(s, ev, probes))

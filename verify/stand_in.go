@@ -9,6 +9,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 )
 
 // listening is what each real server's host listens on. It is asked for only
@@ -65,9 +66,9 @@ func (g *gatherer) standIn(ctx context.Context, s *inventory.Service, ports []ui
 // arrivalAddresses are where a real server's program must listen to get what
 // comes for a port of the VIP.
 func arrivalAddresses(s *inventory.Service, r *inventory.RealServer, vip uint16) []netip.AddrPort {
-	port := listeningPort(r, vip)
+	port, traits := listeningPort(r, vip), modes.TraitsOf(r.Mode)
 	switch {
-	case r.Mode == inventory.ModeTUN, r.Mode == inventory.ModeDR && r.Redirect == 0:
+	case traits.KeepsDestination && (traits.VIPWhereItArrives || r.Redirect == 0):
 		return []netip.AddrPort{netip.AddrPortFrom(s.VIP, port)}
 	case r.Address.IsValid():
 		return []netip.AddrPort{netip.AddrPortFrom(r.Address, port)}

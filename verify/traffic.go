@@ -9,6 +9,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -162,10 +163,10 @@ func (t *trial) patterns(h *inventory.Host) []wire.Pattern {
 		}
 		ports := t.serverPorts(r)
 		out = append(out, wire.Pattern{Protocol: protocol, From: clients, To: append(own, s.VIP), ToPorts: append(ports, t.ports...), Opening: true})
-		if r.Mode == inventory.ModeFullNAT {
+		if modes.TraitsOf(r.Mode).Source == modes.SourceDirector {
 			out = append(out, wire.Pattern{Protocol: protocol, From: localAddresses(s), To: own, ToPorts: ports, Opening: true})
 		}
-		if r.Mode == inventory.ModeTUN {
+		if modes.TraitsOf(r.Mode).Tunnelled {
 			out = append(out, wire.Pattern{Protocol: protocol, From: clients, To: vip, ToPorts: t.ports, Opening: true, Wrapped: true})
 		}
 	}
@@ -180,11 +181,11 @@ func (t *trial) rewrittenReplies(clients []netip.Addr) []wire.Pattern {
 	protocol := state.Protocol(t.service.Protocol)
 	for _, r := range t.service.RealServers {
 		from := familyOf(t.service.VIP, addressesOf(r.Host))
-		if keepsDestination(r.Mode) || len(from) == 0 {
+		if modes.TraitsOf(r.Mode).KeepsDestination || len(from) == 0 {
 			continue
 		}
 		out = append(out, wire.Pattern{Protocol: protocol, From: from, FromPorts: t.serverPorts(r), To: clients})
-		if r.Mode == inventory.ModeFullNAT {
+		if modes.TraitsOf(r.Mode).Source == modes.SourceDirector {
 			out = append(out, wire.Pattern{Protocol: protocol, From: from, FromPorts: t.serverPorts(r), To: localAddresses(t.service), Opening: true})
 		}
 	}

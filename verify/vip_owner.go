@@ -9,6 +9,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 )
 
 // asker is a host with a NIC in the VIP's network.
@@ -61,7 +62,7 @@ func onLink(h *inventory.Host, ip netip.Addr) (*inventory.NIC, netip.Addr) {
 // those who send to it know the director's MAC for good.
 func arpStatic(s *inventory.Service) bool {
 	return s.ARP == inventory.ARPStatic && s.VIP.Is4() &&
-		slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return keepsDestination(r.Mode) })
+		slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return modes.TraitsOf(r.Mode).KeepsDestination })
 }
 
 // questions are what one host is asked about VIPs, for which services.
