@@ -8,7 +8,7 @@ import (
 )
 
 // WalksVersion is the format_version of Walks.
-const WalksVersion = "1"
+const WalksVersion = "2"
 
 // Walks are several walks as one document.
 type Walks struct {

@@ -16,7 +16,7 @@ import (
 )
 
 // FormatVersion of the JSON form.
-const FormatVersion = "1"
+const FormatVersion = "2"
 
 // Plan is what has to change on the hosts of a topology.
 type Plan struct {

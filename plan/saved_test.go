@@ -115,14 +115,14 @@ func TestSavedPlanOfOthers(t *testing.T) {
 		{"an inventory in JSON", noPlan, []byte(`{"version": 1, "name": "small"}`), false},
 		{"a zip archive", cut, []byte("PK\x03\x04\x14\x00\x08\x00tfplan"), false},
 		{"terraform show -json", noPlan, []byte(`{"format_version":"1.2","terraform_version":"1.9.0","resource_changes":[]}`), true},
-		{"lvsform plan --json", noPlan, []byte(`{"format_version": "1", "topology": "small", "hosts": []}`), true},
+		{"lvsform plan --json", noPlan, []byte(`{"format_version": "2", "topology": "small", "hosts": []}`), true},
 		{"a list", noPlan, []byte(`[1]`), false},
 		{"null", noPlan, []byte(`null`), false},
 		{"a word that is long", noPlan, []byte(`{"format": "` + strings.Repeat("x\\n", 1<<16) + `"}`), true},
 		{"a format that is a number", noPlan, []byte(`{"format": 7}`), true},
-		{"one of a newer lvsform", "was written by another lvsform", other(`"format_version": "1"`, `"format_version": "2"`), true},
+		{"one of a newer lvsform", "was written by another lvsform", other(`"format_version": "2"`, `"format_version": "3"`), true},
 		{"one of a newer lvsform, which has moved things", "was written by another lvsform", []byte(`{"format": "lvsform plan", "format_version": "9", "parts": []}`), true},
-		{"without content", cut, []byte(`{"format": "lvsform plan", "format_version": "1"}`), true},
+		{"without content", cut, []byte(`{"format": "lvsform plan", "format_version": "2"}`), true},
 		{"something after the end", cut, append(slices.Clone(text), "{}"...), true},
 		{"an edited action", edited, other(`"setting": "1"`, `"setting": "0"`), true},
 		{"an edited address", edited, other("192.0.2.30", "192.0.2.31"), true},
@@ -267,7 +267,7 @@ func FuzzParseSaved(f *testing.F) {
 	f.Add(text, false)
 	f.Add([]byte(file.Content), true)
 	f.Add(text[:len(text)/2], false)
-	f.Add(bytes.Replace(text, []byte(`"format_version":"1"`), []byte(`"format_version":"2"`), 1), false)
+	f.Add(bytes.Replace(text, []byte(`"format_version":"2"`), []byte(`"format_version":"3"`), 1), false)
 	f.Add([]byte(`{"format_version":"1.2","terraform_version":"1.9.0","resource_changes":[]}`), false)
 	f.Add([]byte("PK\x03\x04\x14\x00\x08\x00tfplan"), false)
 	inv, err := inventory.Parse("lvsform.yaml", []byte(smallInventory))

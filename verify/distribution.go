@@ -113,18 +113,25 @@ func judgeDistribution(s *inventory.Service, ev *evidence) Check {
 			unknown++
 		}
 	}
+	sent := slices.ContainsFunc(ev.probes, func(p probe) bool { return p.local.IsValid() })
 	switch {
+	case !sent:
+		return ev.check(checkDistribution, finding{open: []string{"no probe was sent"}})
 	case total == 0 && unknown != 0:
-		return ev.check(checkDistribution, []string{"which real server the director gave the probes to is not known"}, "")
+		return ev.check(checkDistribution, finding{open: []string{"which real server the director gave the probes to is not known"}})
 	case total == 0:
-		return ev.check(checkDistribution, []string{"the director gave no probe to a real server of the service"}, "")
+		return ev.check(checkDistribution, finding{wrong: []string{"the director gave no probe to a real server of the service"}})
 	}
 	wrong, note := judgeShares(s, ev, units, got, ev.others+unknown)
 	seen := fmt.Sprintf("%s over %s: %s", s.Scheduler, count(total, noun), shares(s, got))
 	if note != "" {
 		seen += "; " + note
 	}
-	return ev.check(checkDistribution, wrong, seen)
+	facts := Facts{Counted: total}
+	for i, r := range s.RealServers {
+		facts.Shares = append(facts.Shares, Share{r.Host.Name, got[i]})
+	}
+	return ev.check(checkDistribution, finding{wrong: wrong, seen: seen, facts: facts})
 }
 
 // unit is what the scheduler gave to a real server at a time.

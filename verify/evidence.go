@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -20,8 +21,10 @@ type evidence struct {
 	neighbours                          []neighbour
 	owners                              map[string][]owner
 	ownersMissing                       bool // some host's devices are not among them
-	// troubles are the steps that could not be done, by the check they were for.
-	troubles map[string][]string
+	// broken is why no probe could be sent, where that is the service's fault.
+	broken []string
+	// missing is what could not be asked, by the check it was for.
+	missing map[string][]*fault.Error
 }
 
 // probe is one connection, as the hosts on its way know it.
@@ -85,8 +88,8 @@ type owner struct {
 }
 
 func (e *evidence) trouble(check string, err error) {
-	if e.troubles == nil {
-		e.troubles = map[string][]string{}
+	if e.missing == nil {
+		e.missing = map[string][]*fault.Error{}
 	}
-	e.troubles[check] = append(e.troubles[check], err.Error())
+	e.missing[check] = append(e.missing[check], fault.From(err))
 }

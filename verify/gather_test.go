@@ -14,6 +14,7 @@ import (
 	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -196,7 +197,7 @@ func TestRunWithAFailure(t *testing.T) {
 			var failed []string
 			told := len(test.failed) == 0
 			for _, c := range r.Services[0].Checks {
-				if !c.Passed {
+				if c.Outcome != Passed {
 					failed = append(failed, c.Name)
 					told = told || strings.Contains(c.Evidence, strings.Fields(test.broken)[0]+": ") && strings.Contains(c.Evidence, errBroken.Error())
 				}
@@ -204,8 +205,12 @@ func TestRunWithAFailure(t *testing.T) {
 			if diff := cmp.Diff(test.failed, failed); diff != "" {
 				t.Errorf("failed checks (-want +got)\n%s", diff)
 			}
-			if r.Passed != (test.failed == nil) {
-				t.Errorf("passed: %v", r.Passed)
+			want := Unknown // nothing is wrong with the traffic
+			if test.failed == nil {
+				want = Passed
+			}
+			if r.Outcome != want {
+				t.Errorf("outcome %s, want %s: %+v", r.Outcome, want, r.Services[0].Checks)
 			}
 			if !told {
 				t.Errorf("no check tells host and reason: %+v", r.Services[0].Checks)
@@ -232,9 +237,39 @@ func TestRunWithoutAHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := r.Services[0].Checks[1]; r.Passed || c.Passed || !strings.Contains(c.Evidence, "web2: look up sockets: not connected") {
-		t.Errorf("passed: %v; %+v", r.Passed, c)
+	if c := r.Services[0].Checks[1]; r.Outcome != Unknown || c.Outcome != Unknown || !strings.Contains(c.Evidence, "web2: look up sockets: not connected") {
+		t.Errorf("outcome: %v; %+v", r.Outcome, c)
 	}
+}
+
+// Of a fleet that nobody reaches nothing is known: no check claims anything, and
+// the reason is the connection's.
+func TestRunWithoutAnyHost(t *testing.T) {
+	for _, service := range []string{rr, nat, tun, fullnat, dns} {
+		inv := topology(t, service)
+		hosts := map[string]wire.Caller{}
+		for _, h := range inv.Hosts {
+			hosts[h.Name] = unreachable{}
+		}
+		r, err := Run(t.Context(), inv, hosts, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range r.Services[0].Checks {
+			if c.Outcome != Unknown {
+				t.Errorf("%s: %s %s: %s", service, c.Name, c.Outcome, c.Evidence)
+			}
+		}
+		if r.Outcome != Unknown || r.Fault().Kind != fault.Connection {
+			t.Errorf("%s: outcome %s, %v", service, r.Outcome, r.Fault())
+		}
+	}
+}
+
+type unreachable struct{}
+
+func (unreachable) Call(context.Context, wire.Method, any, any) error {
+	return fault.New(fault.Connection, "connection refused")
 }
 
 func TestRunEndsWithItsContext(t *testing.T) {
@@ -321,7 +356,7 @@ func TestStandIn(t *testing.T) {
 	w := newWorld(inv)
 	w.listening["web1"] = []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:80")}
 	r, err := Run(t.Context(), inv, w.callers(), Options{StandIn: true})
-	if err != nil || !r.Passed {
+	if err != nil || r.Outcome != Passed {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	if diff := cmp.Diff([]string{"lvsform itself listened on web2 at 192.0.2.30:80, where nothing else did"}, r.Services[0].Notes); diff != "" {
@@ -443,7 +478,7 @@ func TestRunOfATunnel(t *testing.T) {
 		t.Errorf("calls (-want +got)\n%s", diff)
 	}
 	// Nothing came in through a tunnel in this world.
-	if r.Passed || len(r.Tunnels) != 1 || !r.Tunnels[0].Checks[0].Passed || r.Tunnels[0].Checks[1].Passed {
+	if r.Outcome == Passed || len(r.Tunnels) != 1 || r.Tunnels[0].Checks[0].Outcome != Passed || r.Tunnels[0].Checks[1].Outcome == Passed {
 		t.Errorf("%+v", r)
 	}
 }

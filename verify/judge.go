@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -40,7 +41,9 @@ const (
 func judge(s *inventory.Service, ev *evidence) Service {
 	out := Service{Name: s.Name, Mode: string(s.Mode), Probes: []Probe{}, Notes: ev.notes}
 	if why := cannotVerify(s); why != "" {
-		out.Checks = []Check{{Name: checkReachability, Evidence: "not verified: " + why}}
+		f := finding{missing: []*fault.Error{fault.New(fault.Unsupported, "not verified: %s", why)}}
+		out.Checks = []Check{f.check(checkReachability)}
+		out.Outcome = outcomeOf(out.Checks)
 		return out
 	}
 	for _, p := range ev.probes {
@@ -58,12 +61,17 @@ func judge(s *inventory.Service, ev *evidence) Service {
 	}
 	out.Checks = append(out.Checks, judgeDistribution(s, ev))
 	out.Notes = append(out.Notes, unproven(s, ev)...)
-	out.Passed = allPassed(out.Checks)
+	out.Outcome = outcomeOf(out.Checks)
 	return out
 }
 
-func allPassed(checks []Check) bool {
-	return len(checks) != 0 && !slices.ContainsFunc(checks, func(c Check) bool { return !c.Passed })
+// outcomeOf is that of all checks together.
+func outcomeOf(checks []Check) Outcome {
+	var list []Outcome
+	for _, c := range checks {
+		list = append(list, c.Outcome)
+	}
+	return together(list)
 }
 
 // cannotVerify says why there is no way to verify the service.
@@ -90,7 +98,7 @@ func unproven(s *inventory.Service, ev *evidence) []string {
 }
 
 func (p *probe) report(s *inventory.Service) Probe {
-	out := Probe{Client: p.client}
+	out := Probe{Client: p.client, Stage: p.stage()}
 	if p.entry != p.vip {
 		out.Entry = p.entry
 	}
@@ -113,22 +121,6 @@ func (p *probe) report(s *inventory.Service) Probe {
 	return out
 }
 
-// check makes a check that passes with the evidence seen when nothing is
-// wrong, no step failed, and there is evidence at all.
-func (e *evidence) check(name string, wrong []string, seen string) Check {
-	wrong = append(wrong, e.troubles[name]...)
-	if len(wrong) == 0 && seen == "" {
-		wrong = []string{"nothing was found to judge by"}
-	}
-	if len(wrong) == 0 {
-		return Check{Name: name, Passed: true, Evidence: seen}
-	}
-	if seen != "" {
-		wrong = append(wrong, seen)
-	}
-	return Check{Name: name, Evidence: strings.Join(wrong, "; ")}
-}
-
 // tally counts equal sentences, in the order in which they first came.
 type tally struct {
 	texts  []string
@@ -143,6 +135,14 @@ func (t *tally) add(format string, args ...any) {
 	if t.counts[text]++; t.counts[text] == 1 {
 		t.texts = append(t.texts, text)
 	}
+}
+
+// total is how many probes the sentences are of.
+func (t *tally) total() (n int) {
+	for _, c := range t.counts {
+		n += c
+	}
+	return n
 }
 
 // lines are the sentences, each after the number of probes it is true of.
@@ -172,8 +172,9 @@ func judgeReachability(s *inventory.Service, ev *evidence) Check {
 		}
 		wrong.add("from %s: %s (%s)", p.client, p.failed, p.trail(s))
 	}
-	if len(ev.probes) == 0 && ev.troubles[checkReachability] == nil {
-		return Check{Name: checkReachability, Evidence: "no probe was sent: the inventory has no client for this service"}
+	if len(ev.probes)+len(ev.broken) == 0 && ev.missing[checkReachability] == nil {
+		f := finding{missing: []*fault.Error{fault.New(fault.Input, "no probe was sent: the inventory has no client for this service")}}
+		return f.check(checkReachability)
 	}
 	seen := ""
 	if len(ev.probes) != 0 {
@@ -182,7 +183,9 @@ func judgeReachability(s *inventory.Service, ev *evidence) Check {
 			seen += fmt.Sprintf(" on %d ports", n)
 		}
 	}
-	return ev.check(checkReachability, wrong.lines(), seen)
+	return ev.check(checkReachability, finding{
+		wrong: append(wrong.lines(), ev.broken...), seen: seen, facts: Facts{Counted: len(ev.probes), Right: connected},
+	})
 }
 
 func ports(ev *evidence) int {
@@ -291,18 +294,18 @@ func judgeServerKnown(s *inventory.Service, ev *evidence) Check {
 	if connected != 0 {
 		seen = fmt.Sprintf("%d of %s found %s", known, count(connected, succeeded(s)+" probe"), where)
 	}
-	lines := wrong.lines()
+	f := finding{wrong: wrong.lines(), seen: seen, facts: Facts{Counted: connected, Right: known}}
 	if s.Protocol == inventory.UDP {
-		lines = append(lines, ev.troubles[checkArrival]...)
+		return ev.check(checkServerKnown, f, checkArrival)
 	}
-	return ev.check(checkServerKnown, lines, seen)
+	return ev.check(checkServerKnown, f)
 }
 
 // judgeFullSize checks that each connected probe's packet of full size was
 // acknowledged. A real server that has hung up, or waits for data before it
 // accepts, has no connection that could acknowledge anything.
 func judgeFullSize(ev *evidence) (checks []Check, notes []string) {
-	var wrong, without tally
+	var wrong, open, without tally
 	right, largest := 0, 0
 	for _, p := range ev.probes {
 		switch {
@@ -310,7 +313,7 @@ func judgeFullSize(ev *evidence) (checks []Check, notes []string) {
 		case p.socket != nil && p.socket.State == "SYN_RECV":
 			without.add("whose real server waits for data before it accepts (TCP_DEFER_ACCEPT)")
 		case p.full == nil:
-			wrong.add("had no packet of full size sent")
+			open.add("had no packet of full size sent")
 		case p.full.HungUp:
 			without.add("on which the real server hung up at once")
 		case p.full.Failed != "":
@@ -329,12 +332,15 @@ func judgeFullSize(ev *evidence) (checks []Check, notes []string) {
 	for _, line := range without.lines() {
 		notes = append(notes, checkFullSize+" left out for "+line)
 	}
-	if notes != nil && right == 0 && wrong.texts == nil && ev.troubles[checkFullSize] == nil {
+	if notes != nil && right == 0 && wrong.texts == nil && open.texts == nil && ev.missing[checkFullSize] == nil {
 		return nil, notes
 	}
 	seen := ""
 	if right != 0 {
 		seen = fmt.Sprintf("packets of up to %d octets were acknowledged in %s", largest, count(right, "probe"))
 	}
-	return []Check{ev.check(checkFullSize, wrong.lines(), seen)}, notes
+	return []Check{ev.check(checkFullSize, finding{
+		wrong: wrong.lines(), open: open.lines(), seen: seen,
+		facts: Facts{Counted: right + wrong.total() + open.total(), Right: right, Octets: largest},
+	})}, notes
 }

@@ -37,7 +37,7 @@ func judgePersistence(s *inventory.Service, ev *evidence) Check {
 			servers[g] = append(servers[g], name)
 		}
 	}
-	var wrong, seen []string
+	var wrong, open, seen []string
 	for _, g := range groups {
 		who := g.String()
 		if g.IsSingleIP() {
@@ -47,10 +47,12 @@ func judgePersistence(s *inventory.Service, ev *evidence) Check {
 		case len(servers[g]) > 1:
 			wrong = append(wrong, fmt.Sprintf("%s came to %s", who, strings.Join(servers[g], " and to ")))
 		case probes[g] == 1:
-			wrong = append(wrong, fmt.Sprintf("one probe of %s shows nothing; --probes 2 would", who))
+			open = append(open, fmt.Sprintf("one probe of %s shows nothing; --probes 2 would", who))
 		default:
 			seen = append(seen, fmt.Sprintf("%s came to %s in %s", who, servers[g][0], count(probes[g], "probe")))
 		}
 	}
-	return ev.check(checkPersistence, wrong, strings.Join(seen, ", "))
+	return ev.check(checkPersistence, finding{
+		wrong: wrong, open: open, seen: strings.Join(seen, ", "), facts: Facts{Counted: len(groups), Right: len(seen)},
+	})
 }

@@ -6,34 +6,36 @@ import (
 	"io"
 	"net/netip"
 	"strings"
+
+	"github.com/lvsform/lvsform/fault"
 )
 
 // ReportVersion is the format_version of a Report.
-const ReportVersion = "1"
+const ReportVersion = "2"
 
 // Report is the verdict on a topology.
 type Report struct {
 	FormatVersion string    `json:"format_version"`
-	Passed        bool      `json:"passed"` // every service and tunnel did, and there is one
+	Outcome       Outcome   `json:"outcome"` // of all services and tunnels together; of none it is unknown
 	Services      []Service `json:"services"`
 	Tunnels       []Tunnel  `json:"tunnels,omitempty"`
 }
 
 // Tunnel is the verdict on a point-to-point tunnel.
 type Tunnel struct {
-	Name   string  `json:"name"`
-	Type   string  `json:"type"`
-	Passed bool    `json:"passed"` // every check did
-	Checks []Check `json:"checks"`
+	Name    string  `json:"name"`
+	Type    string  `json:"type"`
+	Outcome Outcome `json:"outcome"` // of all checks together
+	Checks  []Check `json:"checks"`
 }
 
 // Service is the verdict on a virtual service.
 type Service struct {
-	Name   string  `json:"name"`
-	Mode   string  `json:"mode"`
-	Passed bool    `json:"passed"` // every check did, and there is one
-	Probes []Probe `json:"probes"`
-	Checks []Check `json:"checks"`
+	Name    string  `json:"name"`
+	Mode    string  `json:"mode"`
+	Outcome Outcome `json:"outcome"` // of all checks together
+	Probes  []Probe `json:"probes"`
+	Checks  []Check `json:"checks"`
 	// Notes tell what was left out, and why.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -43,6 +45,7 @@ type Probe struct {
 	Client     string `json:"client"`                // host
 	RealServer string `json:"real_server,omitempty"` // host; empty: not known
 	Mode       string `json:"mode,omitempty"`        // of the real server, where it is not the service's
+	Stage      Stage  `json:"stage"`                 // how far it came, as far as somebody saw it
 	// Entry is where the client sent it, where that is not the VIP.
 	Entry netip.AddrPort `json:"entry,omitzero"`
 	// Tunnel is the outer packet in which it came to the real server.
@@ -56,23 +59,61 @@ type Probe struct {
 
 // Check is one thing that was checked. Names are stable.
 type Check struct {
-	Name     string `json:"name"`
-	Passed   bool   `json:"passed"`
-	Evidence string `json:"evidence"`
+	Name     string  `json:"name"`
+	Outcome  Outcome `json:"outcome"`
+	Evidence string  `json:"evidence"` // for people
+	Facts    Facts   `json:"facts"`
+	// Missing is what could not be asked; what follows from it is unknown.
+	Missing []*fault.Error `json:"missing,omitempty"`
 }
 
 func newReport(services []Service, tunnels []Tunnel) *Report {
-	r := &Report{FormatVersion: ReportVersion, Passed: len(services)+len(tunnels) != 0, Services: services, Tunnels: tunnels}
+	r := &Report{FormatVersion: ReportVersion, Services: services, Tunnels: tunnels}
 	if services == nil {
 		r.Services = []Service{} // an array in JSON, not null
 	}
+	var outcomes []Outcome
 	for _, s := range services {
-		r.Passed = r.Passed && s.Passed
+		outcomes = append(outcomes, s.Outcome)
 	}
 	for _, t := range tunnels {
-		r.Passed = r.Passed && t.Passed
+		outcomes = append(outcomes, t.Outcome)
 	}
+	r.Outcome = together(outcomes)
 	return r
+}
+
+// Fault is why the report is not good: of kind verification where test traffic
+// failed, and where something is unknown, of the kind of what could not be asked
+// first. It is nil when all passed.
+func (r *Report) Fault() *fault.Error {
+	switch r.Outcome {
+	case Passed:
+		return nil
+	case Failed:
+		return fault.New(fault.Verification, "test traffic did not pass; the report says why")
+	}
+	kind := fault.Verification
+	if missing := r.missing(); len(missing) != 0 {
+		kind = missing[0].Kind
+	}
+	return fault.New(kind, "not all could be verified; the report says why")
+}
+
+// missing is all that could not be asked.
+func (r *Report) missing() []*fault.Error {
+	var out []*fault.Error
+	for _, t := range r.Tunnels {
+		for _, c := range t.Checks {
+			out = append(out, c.Missing...)
+		}
+	}
+	for _, s := range r.Services {
+		for _, c := range s.Checks {
+			out = append(out, c.Missing...)
+		}
+	}
+	return out
 }
 
 // probesShown is how many probes of a service the text lists; the JSON has all.
@@ -83,15 +124,15 @@ func (r *Report) WriteText(w io.Writer) error {
 	var b bytes.Buffer
 	services, tunnels := 0, 0
 	for _, t := range r.Tunnels {
-		if t.Passed {
+		if t.Outcome == Passed {
 			tunnels++
 		}
-		fmt.Fprintf(&b, "%s  %s tunnel  %s\n", t.Name, t.Type, verdict(t.Passed))
+		fmt.Fprintf(&b, "%s  %s tunnel  %s\n", t.Name, t.Type, t.Outcome.headline())
 		writeChecks(&b, t.Checks)
 		b.WriteByte('\n')
 	}
 	for _, s := range r.Services {
-		if s.Passed {
+		if s.Outcome == Passed {
 			services++
 		}
 		s.writeText(&b)
@@ -109,25 +150,26 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	switch {
 	case len(of) == 0:
-		b.WriteString("FAILED: there is no service and no tunnel, so there is nothing to verify\n")
-	case r.Passed:
+		b.WriteString("UNKNOWN: there is no service and no tunnel, so there is nothing to verify\n")
+	case r.Outcome == Passed:
 		fmt.Fprintf(&b, "passed: %s\n", strings.Join(passed, ", "))
 	default:
-		fmt.Fprintf(&b, "FAILED: %s passed\n", strings.Join(of, " and "))
+		fmt.Fprintf(&b, "%s: %s passed\n", r.Outcome.headline(), strings.Join(of, " and "))
 	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
-func verdict(passed bool) string {
-	if passed {
-		return "passed"
+// headline is the outcome as a verdict ends with it: what is not good stands out.
+func (o Outcome) headline() string {
+	if o == Passed {
+		return string(o)
 	}
-	return "FAILED"
+	return strings.ToUpper(string(o))
 }
 
 func (s Service) writeText(b *bytes.Buffer) {
-	fmt.Fprintf(b, "%s  %s  %s\n", s.Name, s.Mode, verdict(s.Passed))
+	fmt.Fprintf(b, "%s  %s  %s\n", s.Name, s.Mode, s.Outcome.headline())
 	for i, p := range s.Probes {
 		if i == probesShown {
 			fmt.Fprintf(b, "  ... %d more\n", len(s.Probes)-i)
@@ -147,11 +189,11 @@ func writeChecks(b *bytes.Buffer, checks []Check) {
 		width = max(width, len(c.Name))
 	}
 	for _, c := range checks {
-		mark := "ok    "
-		if !c.Passed {
-			mark = "FAILED"
+		mark := c.Outcome.headline()
+		if c.Outcome == Passed {
+			mark = "ok"
 		}
-		fmt.Fprintf(b, "  %s  %-*s  %s\n", mark, width, c.Name, c.Evidence)
+		fmt.Fprintf(b, "  %-7s  %-*s  %s\n", mark, width, c.Name, c.Evidence)
 	}
 }
 

@@ -85,7 +85,7 @@ func judgeSeen(ev *evidence, name, expected string, probes []*probe, compare fun
 	if n != 0 {
 		seen = fmt.Sprintf("the real servers saw %s in %d of %s", expected, right, count(n, "probe"))
 	}
-	return ev.check(name, wrong.lines(), seen)
+	return ev.check(name, finding{wrong: wrong.lines(), seen: seen, facts: Facts{Counted: n, Right: right}})
 }
 
 func judgeSourceIsClient(_ *inventory.Service, ev *evidence, probes []*probe) Check {
@@ -183,7 +183,9 @@ func judgeTunnelled(_ *inventory.Service, ev *evidence, probes []*probe) Check {
 			right.add("came to %s in %s", name, outerText(p.wrapped))
 		}
 	}
-	return ev.check(checkTunnelled, append(wrong.lines(), ev.troubles[checkArrival]...), strings.Join(right.lines(), ", "))
+	return ev.check(checkTunnelled, finding{
+		wrong: wrong.lines(), seen: strings.Join(right.lines(), ", "), facts: Facts{Counted: right.total() + wrong.total(), Right: right.total()},
+	}, checkArrival)
 }
 
 // passage is what the directors saw of some probes.
@@ -225,34 +227,31 @@ func (w passage) text(s *inventory.Service) string {
 		strings.Join(names, " and "), count(w.requests, "request packet"), count(w.replies, "reply packet"), count(w.watched, "probe"))
 }
 
-// wrong is what neither way of the replies allows.
-func (w passage) wrong() []string {
+// finding is what either way of the replies demands; wrong is what more is wrong.
+func (w passage) finding(s *inventory.Service, wrong []string) finding {
+	if w.watched == 0 {
+		return finding{}
+	}
+	f := finding{wrong: wrong, seen: w.text(s), facts: Facts{Counted: w.watched, Requests: w.requests, Replies: w.replies}}
 	switch {
 	case w.connected == 0:
-		return []string{"no probe came through, so there was no reply to follow"}
+		f.open = []string{"no probe came through, so there was no reply to follow"}
 	case w.unseen != 0:
-		return []string{fmt.Sprintf("%s came through without a packet at the director", count(w.unseen, "probe"))}
+		f.wrong = append(f.wrong, fmt.Sprintf("%s came through without a packet at the director", count(w.unseen, "probe")))
 	}
-	return nil
+	return f
 }
 
 func judgeRepliesBypassDirector(s *inventory.Service, ev *evidence, probes []*probe) Check {
 	w := passageOf(probes)
-	if w.watched == 0 {
-		return ev.check(checkBypass, ev.troubles[checkReplies], "")
-	}
-	wrong := w.wrong()
+	f := w.finding(s, nil)
 	if w.replies != 0 {
-		wrong = append(wrong, "replies come back through the director")
+		f.wrong = append(f.wrong, "replies come back through the director")
 	}
-	return ev.check(checkBypass, append(wrong, ev.troubles[checkReplies]...), w.text(s))
+	return ev.check(checkBypass, f, checkReplies)
 }
 
 func judgeRepliesThroughDirector(s *inventory.Service, ev *evidence, probes []*probe) Check {
 	w := passageOf(probes)
-	if w.watched == 0 {
-		return ev.check(checkThrough, ev.troubles[checkReplies], "")
-	}
-	wrong := append(w.unanswered.lines(), w.wrong()...)
-	return ev.check(checkThrough, append(wrong, ev.troubles[checkReplies]...), w.text(s))
+	return ev.check(checkThrough, w.finding(s, w.unanswered.lines()), checkReplies)
 }

@@ -19,7 +19,9 @@ func (g *gatherer) traffic(ctx context.Context, s *inventory.Service, ev *eviden
 	listening := g.listening(ctx, s, ev)
 	ports := servicePorts(s, listening)
 	if len(ports) == 0 {
-		ev.trouble(checkReachability, fmt.Errorf("the service takes every port, and there is none on which all real servers listen"))
+		if ev.missing[checkReachability] == nil { // otherwise it is not known
+			ev.broken = append(ev.broken, "the service takes every port, and there is none on which all real servers listen")
+		}
 		return
 	}
 	if g.opts.StandIn {

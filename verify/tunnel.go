@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -22,7 +23,7 @@ type crossing struct {
 // tunnelEvidence is all that was found out about a tunnel.
 type tunnelEvidence struct {
 	crossings []crossing
-	troubles  []string
+	missing   []*fault.Error // what could not be asked
 }
 
 // tunnel asks for an echo from each end of a tunnel to the other's inner
@@ -32,7 +33,7 @@ func (g *gatherer) tunnel(ctx context.Context, t *inventory.Tunnel) *tunnelEvide
 	for i, from := range t.Ends {
 		c, err := g.cross(ctx, from, t.Ends[1-i])
 		if err != nil {
-			ev.troubles = append(ev.troubles, err.Error())
+			ev.missing = append(ev.missing, fault.From(err))
 			continue
 		}
 		ev.crossings = append(ev.crossings, c)
@@ -66,14 +67,13 @@ func (g *gatherer) cross(ctx context.Context, from, to *inventory.TunnelEnd) (cr
 // judgeTunnel turns evidence into a verdict. It is pure.
 func judgeTunnel(t *inventory.Tunnel, ev *tunnelEvidence) Tunnel {
 	out := Tunnel{Name: t.Name, Type: t.Type, Checks: []Check{judgeEchoes(ev), judgeOuter(t, ev)}}
-	out.Passed = allPassed(out.Checks)
+	out.Outcome = outcomeOf(out.Checks)
 	return out
 }
 
 // judgeEchoes checks that each end reaches the other.
 func judgeEchoes(ev *tunnelEvidence) Check {
-	wrong := slices.Clone(ev.troubles)
-	var seen []string
+	var wrong, seen []string
 	for _, c := range ev.crossings {
 		way := fmt.Sprintf("%s (%s) -> %s (%s)", c.from.Host.Name, c.from.Address, c.to.Host.Name, c.to.Address)
 		switch {
@@ -87,14 +87,17 @@ func judgeEchoes(ev *tunnelEvidence) Check {
 			seen = append(seen, way+": answered")
 		}
 	}
-	return tunnelCheck(checkBothWays, wrong, seen)
+	return ev.check(checkBothWays, wrong, nil, seen)
 }
 
 // judgeOuter checks what the inner packets travelled in.
 func judgeOuter(t *inventory.Tunnel, ev *tunnelEvidence) Check {
-	wrong := slices.Clone(ev.troubles)
-	var seen []string
+	var wrong, open, seen []string
 	for _, c := range ev.crossings {
+		if c.outer == nil && c.echo.Failed != "" {
+			open = append(open, fmt.Sprintf("%s sent nothing to %s, so nothing could come in there", c.from.Host.Name, c.to.Host.Name))
+			continue
+		}
 		if c.outer == nil {
 			wrong = append(wrong, fmt.Sprintf("%s saw no packet of %s come in through a tunnel", c.to.Host.Name, c.from.Host.Name))
 			continue
@@ -106,7 +109,7 @@ func judgeOuter(t *inventory.Tunnel, ev *tunnelEvidence) Check {
 			wrong = append(wrong, fmt.Sprintf("%s saw %s instead of %s between the two", c.to.Host.Name, text, t.Type))
 		}
 	}
-	return tunnelCheck(checkOuter, wrong, seen)
+	return ev.check(checkOuter, wrong, open, seen)
 }
 
 // endHas reports whether an outer address is the one the inventory names for
@@ -118,14 +121,11 @@ func endHas(e *inventory.TunnelEnd, a netip.Addr) bool {
 	return slices.Contains(addressesOf(e.Host), a)
 }
 
-func tunnelCheck(name string, wrong, seen []string) Check {
-	switch {
-	case len(wrong) != 0:
-		return Check{Name: name, Evidence: strings.Join(append(wrong, seen...), "; ")}
-	case len(seen) == 0:
-		return Check{Name: name, Evidence: "nothing was found to judge by"}
-	}
-	return Check{Name: name, Passed: true, Evidence: strings.Join(seen, "; ")}
+func (ev *tunnelEvidence) check(name string, wrong, open, seen []string) Check {
+	return finding{
+		wrong: wrong, open: open, missing: ev.missing, seen: strings.Join(seen, "; "),
+		facts: Facts{Counted: len(ev.crossings), Right: len(seen)},
+	}.check(name)
 }
 
 // outerText names a tunnel's packet: gue 192.0.2.3 -> 203.0.113.6 port 5555.

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"bytes"
-	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -26,7 +26,7 @@ func TestJudgeTunnel(t *testing.T) {
 		"tunnel wrong type": func(ev *tunnelEvidence) { ev.crossings[0].outer.Tunnel = "ipip" },
 		"tunnel wrong end":  func(ev *tunnelEvidence) { ev.crossings[0].outer.OuterFrom = netip.MustParseAddr("203.0.113.9") },
 		"tunnel not asked": func(ev *tunnelEvidence) {
-			*ev = tunnelEvidence{troubles: []string{errors.New("node1: ask for an echo: not connected").Error()}}
+			*ev = tunnelEvidence{missing: []*fault.Error{fault.New(fault.Connection, "node1: ask for an echo: not connected")}}
 		},
 		"tunnel nothing": func(ev *tunnelEvidence) { *ev = tunnelEvidence{} },
 	} {
@@ -49,8 +49,8 @@ func TestJudgeTunnel(t *testing.T) {
 			}
 			spoil(ev)
 			r := newReport(nil, []Tunnel{judgeTunnel(tunnel, ev)})
-			if r.Passed != strings.HasSuffix(name, "good") {
-				t.Errorf("passed: %v", r.Passed)
+			if (r.Outcome == Passed) != strings.HasSuffix(name, "good") {
+				t.Errorf("outcome: %v", r.Outcome)
 			}
 			var b bytes.Buffer
 			if err := r.WriteText(&b); err != nil {

@@ -383,8 +383,8 @@ func TestJudge(t *testing.T) {
 			ev := good(s)
 			test.spoil(s, ev)
 			r := newReport([]Service{judge(s, ev)}, nil)
-			if want := strings.HasPrefix(test.name, "good") || slices.Contains(passing, test.name); r.Passed != want {
-				t.Errorf("passed: %v", r.Passed)
+			if want := strings.HasPrefix(test.name, "good") || slices.Contains(passing, test.name); (r.Outcome == Passed) != want {
+				t.Errorf("outcome: %v", r.Outcome)
 			}
 			var b bytes.Buffer
 			if err := r.WriteText(&b); err != nil {
@@ -398,8 +398,8 @@ func TestJudge(t *testing.T) {
 
 func TestReportOfNothing(t *testing.T) {
 	r := newReport(nil, nil)
-	if r.Passed {
-		t.Error("a report of no service passed")
+	if r.Outcome != Unknown {
+		t.Errorf("outcome of a report of no service: %s", r.Outcome)
 	}
 	var b bytes.Buffer
 	if err := r.WriteText(&b); err != nil {
@@ -477,7 +477,14 @@ func TestDistribution(t *testing.T) {
 		if test.spoil != nil {
 			test.spoil(ev)
 		}
-		if c := judgeDistribution(s, ev); c.Passed != test.want {
+		want := Failed
+		switch {
+		case test.want:
+			want = Passed
+		case len(ev.probes) == 0:
+			want = Unknown
+		}
+		if c := judgeDistribution(s, ev); c.Outcome != want {
 			t.Errorf("%s with weights %v shared out %v: %+v", test.scheduler, test.weights, test.got, c)
 		}
 	}

@@ -181,7 +181,7 @@ func (g *gatherer) neighbours(ctx context.Context, s *inventory.Service, ev *evi
 // judgeOwner checks that who sends to the VIP finds the director.
 func judgeOwner(s *inventory.Service, ev *evidence) []Check {
 	name := ownerCheck(s)
-	if ev.answers == nil && ev.neighbours == nil && ev.troubles[name] == nil {
+	if ev.answers == nil && ev.neighbours == nil && ev.missing[name] == nil {
 		return nil // a note says why
 	}
 	if name == checkNeighbour {
@@ -193,7 +193,8 @@ func judgeOwner(s *inventory.Service, ev *evidence) []Check {
 // judgeOneMAC checks that the director alone answers for the VIP: whoever
 // else does takes the clients that hear it first.
 func judgeOneMAC(s *inventory.Service, ev *evidence) Check {
-	var wrong, seen []string
+	var wrong, open, seen []string
+	facts := Facts{Counted: len(ev.answers)}
 	for _, a := range ev.answers {
 		asked := fmt.Sprintf("asked from %s %s", a.host, a.device)
 		var who []string
@@ -204,27 +205,39 @@ func judgeOneMAC(s *inventory.Service, ev *evidence) Check {
 				directors++
 			}
 		}
+		facts.Answers = append(facts.Answers, Answer{a.host, a.device, append([]string{}, a.macs...)})
 		text := fmt.Sprintf("%s is at %s, %s", s.VIP, strings.Join(who, " and at "), asked)
 		switch {
 		case len(who) == 0:
 			wrong = append(wrong, fmt.Sprintf("nobody answered for %s, %s", s.VIP, asked))
 		case len(who) == 1 && directors == 1:
 			seen = append(seen, text)
+		case len(who) == 1 && ev.mayBeDirector(a.macs[0]):
+			open = append(open, text)
 		default:
 			wrong = append(wrong, text)
 		}
 	}
-	return ev.check(checkOneMAC, wrong, strings.Join(seen, "; "))
+	facts.Right = len(seen)
+	return ev.check(checkOneMAC, finding{wrong: wrong, open: open, seen: strings.Join(seen, "; "), facts: facts})
 }
 
 // judgeNeighbours checks the permanent entries that arp: static stands on.
 func judgeNeighbours(s *inventory.Service, ev *evidence) Check {
-	var wrong, seen []string
+	var wrong, open, seen []string
+	facts := Facts{Counted: len(ev.neighbours)}
 	for _, n := range ev.neighbours {
 		where := n.host + " " + n.device
+		macs := []string{}
+		if n.MAC != "" {
+			macs = append(macs, n.MAC)
+		}
+		facts.Answers = append(facts.Answers, Answer{n.host, n.device, macs})
 		switch {
 		case n.MAC == "":
 			wrong = append(wrong, fmt.Sprintf("%s has no neighbour entry for %s and would take whoever answers first", where, s.VIP))
+		case ev.mayBeDirector(n.MAC):
+			open = append(open, fmt.Sprintf("%s has %s at %s", where, s.VIP, ev.ownerOf(n.MAC)))
 		case !ev.isDirector(n.MAC):
 			wrong = append(wrong, fmt.Sprintf("%s has %s at %s", where, s.VIP, ev.ownerOf(n.MAC)))
 		case !n.Permanent:
@@ -233,8 +246,13 @@ func judgeNeighbours(s *inventory.Service, ev *evidence) Check {
 			seen = append(seen, fmt.Sprintf("%s has %s at %s for good", where, s.VIP, ev.ownerOf(n.MAC)))
 		}
 	}
-	return ev.check(checkNeighbour, wrong, strings.Join(seen, "; "))
+	facts.Right = len(seen)
+	return ev.check(checkNeighbour, finding{wrong: wrong, open: open, seen: strings.Join(seen, "; "), facts: facts})
 }
+
+// mayBeDirector reports whether a MAC address is of no known device, while some
+// host could not be asked for its devices.
+func (e *evidence) mayBeDirector(mac string) bool { return e.owners[mac] == nil && e.ownersMissing }
 
 func (e *evidence) isDirector(mac string) bool {
 	return slices.ContainsFunc(e.owners[mac], func(o owner) bool { return o.director })

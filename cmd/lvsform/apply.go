@@ -114,8 +114,8 @@ func (f *changeFlags) carryOut(cmd *cobra.Command, s *session, p *plan.Plan, rev
 		}
 		return err
 	}
-	if err == nil && out.Verdict != nil && !out.Verdict.Passed {
-		err = notVerified()
+	if err == nil && out.Verdict != nil {
+		err = notVerified(out.Verdict)
 	}
 	var status *exitStatus
 	if err != nil && !errors.As(err, &status) {

@@ -16,7 +16,7 @@ import (
 // An inventory and a plan are written whole, with a mode of their own, and in
 // the place of nothing that would be missed.
 func TestWhatIsWritten(t *testing.T) {
-	const saved = `{"format": "` + plan.SavedFormat + `", "format_version": "1"`
+	const saved = `{"format": "` + plan.SavedFormat + `", "format_version": "2"`
 	write := map[string]func(name string, force bool) error{
 		"plan": func(name string, _ bool) error { return writePlan(name, []byte("new")) },
 		"import": func(name string, force bool) error {

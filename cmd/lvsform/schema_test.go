@@ -169,7 +169,7 @@ func TestSchemasAreStrict(t *testing.T) {
 func TestSchemasRefuse(t *testing.T) {
 	documents := printed(t)
 	for _, c := range []struct{ name, old, new string }{
-		{"plan", `"format_version": "1"`, `"format_version": "2"`},
+		{"plan", `"format_version": "2"`, `"format_version": "3"`},
 		{"plan", `"topology": "small",`, ``},
 		{"plan", `"op": "~"`, `"op": "add"`},
 		{"plan", `"kind": "sysctl",
@@ -192,7 +192,7 @@ func TestSchemasRefuse(t *testing.T) {
 		{"list", `"protocol": "tcp"`, `"protocol": "icmp"`},
 		{"drift", `"held": 3`, `"held": -3`},
 		{"saved-plan", `"format": "lvsform plan"`, `"format": "a plan"`},
-		{"verdict", `"passed": true`, `"passed": "yes"`},
+		{"verdict", `"outcome": "passed"`, `"outcome": "yes"`},
 		{"explain", `"mode": "dr"`, `"mode": "direct"`},
 		{"failures", `"kind": "input"`, `"kind": "mistake"`},
 		{"failures", `"line": 7`, `"line": "7"`},

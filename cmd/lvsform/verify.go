@@ -26,7 +26,8 @@ Every client host opens connections to the VIP, holds them, and closes them;
 over UDP it sends a datagram that must be answered. Meanwhile the director is
 asked which real server got each, and the real servers what they saw of it. The
 ends of a tunnel ask each other for echoes. Nothing is changed on any host. The
-exit status is 3 when a check fails.`,
+exit status is 3 when a check failed. It is 1 when none did and the outcome of
+one is unknown, because a host could not be asked.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if probes < 0 || probes > verify.MaxProbes || timeout <= 0 {
@@ -67,12 +68,22 @@ func printReport(cmd *cobra.Command, r *verify.Report, asJSON bool) error {
 	} else {
 		err = r.WriteText(cmd.OutOrStdout())
 	}
-	if err == nil && !r.Passed {
-		return notVerified()
+	if err == nil {
+		err = notVerified(r)
 	}
 	return err
 }
 
-func notVerified() error {
-	return &exitStatus{status: exitNotVerified, told: true, err: fault.New(fault.Verification, "test traffic did not pass; the report says why")}
+// notVerified ends a command whose report is not good; nil where it is. A report
+// that is unknown is an error like any other: something could not be asked.
+func notVerified(r *verify.Report) error {
+	why := r.Fault()
+	switch {
+	case why == nil:
+		return nil
+	case r.Outcome == verify.Failed:
+		return &exitStatus{status: exitNotVerified, told: true, err: why}
+	default:
+		return &exitStatus{status: exitError, told: true, err: why}
+	}
 }
