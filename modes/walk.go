@@ -72,8 +72,17 @@ func (e Endpoint) String() string {
 type Change struct {
 	By   string `json:"by"`   // host
 	What string `json:"what"` // reads on from the host's name
-	// Settings are the items that allow it, as plans print them.
-	Settings []string `json:"settings,omitempty"`
+	// Settings are the items of state that allow it, the very ones a plan has.
+	Settings []state.Tagged `json:"settings,omitempty"`
+}
+
+// texts are the settings as plans print them.
+func (c Change) texts() []string {
+	var out []string
+	for _, s := range c.Settings {
+		out = append(out, state.Text(s.Item))
+	}
+	return out
 }
 
 // Explain computes the walk from a client to a real server of a service,
@@ -159,7 +168,7 @@ func (w *walker) by(h *inventory.Host, what string, items ...state.Item) {
 	c := Change{By: h.Name, What: what}
 	for _, i := range items {
 		if w.wants(h, i) {
-			c.Settings = append(c.Settings, state.Text(i))
+			c.Settings = append(c.Settings, state.Tagged{Item: i})
 		}
 	}
 	w.changes = append(w.changes, c)

@@ -60,7 +60,7 @@ func (d diagram) way(hops []Hop, arrow string) {
 			if !ok { // it sees nothing of the packet
 				at, what = from, c.By+" "+c.What
 			}
-			lines := append([]string{what}, c.Settings...)
+			lines := append([]string{what}, c.texts()...)
 			for i := range lines {
 				lines[i] = mermaidText(lines[i])
 			}

@@ -94,8 +94,8 @@ func namesTheSettings(t rapid.TB, inv *inventory.Inventory) {
 		}
 		for _, h := range slices.Concat(walk.Request, walk.Reply) {
 			for _, c := range h.Changes {
-				for _, s := range c.Settings {
-					s = c.By + ": " + s
+				for _, setting := range c.Settings {
+					s := c.By + ": " + state.Text(setting.Item)
 					if named[s] = true; !desired[s] {
 						t.Errorf("service %s: the walk names what nobody wants of %s", walk.Service, s)
 					}

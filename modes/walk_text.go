@@ -54,7 +54,7 @@ func writeWay(b *bytes.Buffer, name string, hops []Hop) {
 				what = c.By + " " + c.What
 			}
 			fmt.Fprintf(b, "    - %s\n", what)
-			for _, s := range c.Settings {
+			for _, s := range c.texts() {
 				fmt.Fprintf(b, "        %s\n", s)
 			}
 		}
