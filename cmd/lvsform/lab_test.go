@@ -31,13 +31,7 @@ const workstation = "workstation"
 // any topology, then those of the example alone, in the folder of its name.
 // Each story begins and ends with all hosts as they were found.
 //
-// Beside testscript's own verbs and json of TestScripts they have:
-//
-//	exit STATUS COMMAND...   run COMMAND at the workstation; it must end with STATUS
-//	on HOST SCRIPT           run a shell script on a host; it must succeed
-//	as-found                 everything on every host is as it was before the first story
-//	import-live FILE         import all hosts as they are into FILE at the workstation; it must succeed
-//	seen-as-explained        what hosts see of connections to each service is what explain says
+// testdata/README.md explains their verbs.
 func TestLab(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots labs; -short was given")
@@ -182,16 +176,20 @@ func (l *lab) tell(t *testing.T, dir string) {
 	testscript.RunT(inSequence{t}, testscript.Params{
 		Dir:           dir,
 		UpdateScripts: golden.FlagUpdate(),
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exit":              l.exitVerb,
-			"on":                l.onVerb,
-			"as-found":          l.asFoundVerb,
-			"import-live":       l.importVerb,
-			"seen-as-explained": l.seenVerb,
-			"json":              jsonVerb,
-			"schema":            schemaVerb,
-		},
+		Cmds:          l.verbs(),
 	})
+}
+
+func (l *lab) verbs() verbs {
+	return verbs{
+		"exit":              l.exitVerb,
+		"on":                l.onVerb,
+		"as-found":          l.asFoundVerb,
+		"import-live":       l.importVerb,
+		"seen-as-explained": l.seenVerb,
+		"json":              jsonVerb,
+		"schema":            schemaVerb,
+	}
 }
 
 // inSequence is a test whose stories run one after the other, since they share

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 	"gotest.tools/v3/golden"
 
@@ -36,14 +37,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the stories that need no host, testdata/script/*.txtar.
-// Beside testscript's own verbs they have:
-//
-//	exit STATUS COMMAND...   run COMMAND, which must end with STATUS
-//	json PATH REGEXP         the JSON on the last command's standard output has a matching value at PATH
-//	saved INVENTORY PLAN     write a saved plan with nothing to do: to destroy what is not there
-//	schema NAME              the last command's standard output is as that schema has it
-//
-// What lvsform prints as JSON after exit is held against its schema in any case.
+// testdata/README.md explains their verbs.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
@@ -54,27 +48,55 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", home)
 			return os.Mkdir(home, 0o700)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exit": func(ts *testscript.TestScript, neg bool, args []string) {
-				want, command := wantedStatus(ts, neg, args)
-				got := 0
-				if err := ts.Exec(command[0], command[1:]...); err != nil {
-					var exit *exec.ExitError
-					if !errors.As(err, &exit) {
-						ts.Fatalf("%v", err)
-					}
-					got = exit.ExitCode()
-				}
-				if got != want {
-					ts.Fatalf("exit status %d, want %d", got, want)
-				}
-				checkPrinted(ts, command, ts.ReadFile("stdout"))
-			},
-			"json":   jsonVerb,
-			"saved":  savedVerb,
-			"schema": schemaVerb,
-		},
+		Cmds: scriptVerbs(),
 	})
+}
+
+type verbs map[string]func(ts *testscript.TestScript, neg bool, args []string)
+
+func scriptVerbs() verbs {
+	return verbs{"exit": localExitVerb, "json": jsonVerb, "saved": savedVerb, "schema": schemaVerb}
+}
+
+// The README beside the stories explains every verb, and says where it is known.
+func TestStoriesREADME(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	explained := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z-]+)[^`]*` \\| (script|lab|both) \\|").FindAllStringSubmatch(string(text), -1) {
+		explained[row[1]] = row[2]
+	}
+	known := map[string]string{}
+	for v := range scriptVerbs() {
+		known[v] = "script"
+	}
+	for v := range (&lab{}).verbs() {
+		if known[v] = "lab"; scriptVerbs()[v] != nil {
+			known[v] = "both"
+		}
+	}
+	if diff := cmp.Diff(known, explained); diff != "" {
+		t.Errorf("verbs (-known +explained)\n%s", diff)
+	}
+}
+
+// localExitVerb runs a command on this machine.
+func localExitVerb(ts *testscript.TestScript, neg bool, args []string) {
+	want, command := wantedStatus(ts, neg, args)
+	got := 0
+	if err := ts.Exec(command[0], command[1:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+	checkPrinted(ts, command, ts.ReadFile("stdout"))
 }
 
 // savedVerb saves a plan as lvsform plan --out does, of hosts that hold nothing.
