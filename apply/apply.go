@@ -150,7 +150,7 @@ func (e *Error) Error() string {
 	if stale || e.Saved && e.Done != 0 {
 		b.WriteString("plan again, look at what is different, and apply that")
 	} else {
-		b.WriteString("when the cause is mended, the same command goes on from there")
+		b.WriteString("fix the cause and run the same command again: it resumes")
 	}
 	return b.String()
 }

@@ -168,7 +168,7 @@ func (l *live) lacks(wants modes.Desired, concerns func(modes.Want) bool) (missi
 			}
 			wanted++
 			if !h.State.Has(w.Item) && !slices.ContainsFunc(w.MetBy, h.State.Has) {
-				missing = append(missing, fmt.Sprintf("%s: %s: %s", h.Name, state.Text(w.Item), w.Reason))
+				missing = append(missing, fmt.Sprintf("%s: %s: %s", h.Name, state.Text(w.Item), w.Reason.Text))
 			}
 		}
 	}

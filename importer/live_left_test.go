@@ -72,7 +72,7 @@ func TestLiveReport(t *testing.T) {
 			only: []string{"lb", "web1"},
 			want: report{
 				assumed: []string{"rs-192-168-91-5: NIC eth0: nothing tells the NIC's name; --nic does"},
-				pending: []string{"web1: sysctl net.ipv4.conf.ens33.arp_ignore 1: answers ARP for the VIP otherwise"},
+				pending: []string{"web1: sysctl net.ipv4.conf.ens33.arp_ignore 1: keeps it from answering ARP for the VIP"},
 			},
 		},
 	} {

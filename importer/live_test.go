@@ -218,7 +218,7 @@ func TestLawOfImportWithoutClients(t *testing.T) {
 
 func examples(t *testing.T) map[string]*inventory.Inventory {
 	t.Helper()
-	const root = "../../examples"
+	const root = "../examples"
 	out := map[string]*inventory.Inventory{}
 	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || filepath.Base(path) != "lvsform.yaml" {

@@ -36,7 +36,7 @@ func rewritten(t tb, inv *inventory.Inventory) {
 }
 
 func TestWrite(t *testing.T) {
-	files, err := filepath.Glob("../testdata/valid/*.yaml")
+	files, err := filepath.Glob("../inventory/testdata/valid/*.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no inventories: %v", err)
 	}

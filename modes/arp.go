@@ -26,18 +26,26 @@ func (l leg) quiet() []Want {
 		// Solved on the clients and gateways: staticNeighbour.
 	default:
 		for _, n := range l.facing() {
-			out = append(out, arpSetting(n, "arp_ignore", "answers ARP for the VIP otherwise", "1", "2"))
+			out = append(out, arpSetting(n, "arp_ignore", noARPAnswer(), "1", "2"))
 		}
 		for _, n := range l.replying() {
-			out = append(out, arpSetting(n, "arp_announce", "asks for its neighbours in the VIP's name otherwise", "2"))
+			out = append(out, arpSetting(n, "arp_announce", noARPQuestion(), "2"))
 		}
 	}
 	return out
 }
 
+func noARPAnswer() Reason {
+	return Reason{ReasonNoARPAnswer, "keeps it from answering ARP for the VIP"}
+}
+
+func noARPQuestion() Reason {
+	return Reason{ReasonNoARPQuestion, "keeps it from asking for its neighbours in the VIP's name"}
+}
+
 // arpSetting wants the first value on a device, and is met by any of the
 // values there or on all devices: the kernel uses the larger of the two.
-func arpSetting(n *inventory.NIC, setting, reason string, values ...string) Want {
+func arpSetting(n *inventory.NIC, setting string, reason Reason, values ...string) Want {
 	own, all := state.ConfSysctl("ipv4", n.Name, setting), state.ConfSysctl("ipv4", "all", setting)
 	w := Want{
 		Item: state.Sysctl{Name: own, Setting: values[0]},
@@ -53,15 +61,15 @@ func arpSetting(n *inventory.NIC, setting, reason string, values ...string) Want
 // questions the server asks in the VIP's name.
 func arpRules(l leg, n *inventory.NIC) []Want {
 	own, _ := address(n, false)
-	rule := func(chain, spec, reason string) Want {
+	rule := func(chain, spec string, reason Reason) Want {
 		return Want{
 			Item: state.FirewallRule{Family: state.FirewallARP, Table: "filter", Chain: chain, Spec: spec},
 			Role: inventory.RoleRealServer, Reason: reason,
 		}
 	}
 	return []Want{
-		rule("INPUT", fmt.Sprintf("-i %s -d %s --opcode 1 -j DROP", n.Name, l.VIP), "answers ARP for the VIP otherwise"),
-		rule("OUTPUT", fmt.Sprintf("-o %s -s %s -j mangle --mangle-ip-s %s", n.Name, l.VIP, own), "asks for its neighbours in the VIP's name otherwise"),
+		rule("INPUT", fmt.Sprintf("-i %s -d %s --opcode 1 -j DROP", n.Name, l.VIP), noARPAnswer()),
+		rule("OUTPUT", fmt.Sprintf("-o %s -s %s -j mangle --mangle-ip-s %s", n.Name, l.VIP, own), noARPQuestion()),
 	}
 }
 
@@ -111,6 +119,6 @@ func (s *service) staticNeighbour(h *inventory.Host) []Want {
 	}
 	return []Want{{
 		Item: state.Neighbour{Link: from.Name, Address: s.VIP, MAC: mac}, Role: role,
-		Reason: "takes the VIP's MAC from whoever answers first otherwise",
+		Reason: Reason{ReasonStaticNeighbour, "keeps it from learning another MAC address for the VIP"},
 	}}
 }

@@ -49,7 +49,7 @@ func (s *setting) knows(m inventory.Mode, w modes.Want) bool {
 		role = "host"
 	}
 	inMode := s.modes == "all" || strings.Contains(", "+s.modes+",", ", "+string(m)+",")
-	return inMode && role == s.role && s.item.MatchString(state.Text(w.Item)) && s.reason.MatchString(w.Reason)
+	return inMode && role == s.role && s.item.MatchString(state.Text(w.Item)) && s.reason.MatchString(w.Reason.Text)
 }
 
 func allModes() []inventory.Mode {
@@ -73,6 +73,9 @@ func TestDocumentedSettings(t *testing.T) {
 		for _, m := range allModes() {
 			for host, wants := range modes.Desire(only(inv, m), cards(inv)) {
 				for _, w := range wants {
+					if w.Reason.ID == "" {
+						t.Errorf("%s (%s): %s has a reason without an id: %s", file, m, state.Text(w.Item), w.Reason.Text)
+					}
 					known := false
 					for _, r := range rows {
 						if r.knows(m, w) {
@@ -80,7 +83,7 @@ func TestDocumentedSettings(t *testing.T) {
 						}
 					}
 					if !known {
-						t.Errorf("%s has no row for %s of %s (%s): %s: %s (%s)", document, host, file, m, w.Role, state.Text(w.Item), w.Reason)
+						t.Errorf("%s has no row for %s of %s (%s): %s: %s (%s)", document, host, file, m, w.Role, state.Text(w.Item), w.Reason.Text)
 					}
 				}
 			}

@@ -46,7 +46,7 @@ func drRealServer(l leg) []Want {
 	out := append(l.quiet(), l.redirect("")...)
 	return append(out, Want{
 		Item: l.vipOn("lo"), Role: inventory.RoleRealServer,
-		Reason: "accepts packets for the VIP",
+		Reason: Reason{ReasonAcceptVIP, "accepts packets for the VIP"},
 	})
 }
 

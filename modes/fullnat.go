@@ -76,10 +76,10 @@ func (l leg) localAddresses() []netip.Addr {
 
 func fullnatDirector(l leg) []Want {
 	out := []Want{
-		forwarding(l.VIP, inventory.RoleDirector, "passes packets on between clients and real servers"),
+		forwarding(l.VIP, inventory.RoleDirector, passesOn()),
 		{
 			Item: conntrack(), Role: inventory.RoleDirector,
-			Reason: "the firewall does not see IPVS' connections otherwise",
+			Reason: Reason{ReasonConntrack, "lets the firewall see the connections of IPVS"},
 		},
 	}
 	for _, a := range l.LocalAddresses {
@@ -87,7 +87,7 @@ func fullnatDirector(l leg) []Want {
 			if nic := l.director.NICToward(a); nic != nil {
 				out = append(out, Want{
 					Item: state.Address{Link: nic.Name, Prefix: hostPrefix(a), Deprecated: a.Is6()},
-					Role: inventory.RoleDirector, Reason: "a source for connections to the real servers",
+					Role: inventory.RoleDirector, Reason: Reason{ReasonLocalAddress, "a source for connections to the real servers"},
 				})
 			}
 		}
@@ -95,7 +95,7 @@ func fullnatDirector(l leg) []Want {
 	for _, port := range l.ports() {
 		out = append(out, Want{
 			Item: state.FirewallRule{Family: ruleFamily(l.VIP), Table: "nat", Chain: "POSTROUTING", Spec: l.snat(port)},
-			Role: inventory.RoleDirector, Reason: "the real servers see, and answer, the director",
+			Role: inventory.RoleDirector, Reason: Reason{ReasonSourceNAT, "the real servers see, and answer, the director"},
 		})
 	}
 	return append(out, l.destination())

@@ -28,10 +28,10 @@ func ipvsDemands(inv *inventory.Inventory, h *inventory.Host) inventory.Problems
 
 // ipvsSettings is what a director is told beside its services.
 func ipvsSettings(h *inventory.Host, facts Facts) []Want {
-	want := func(i state.Item, reason string) Want {
+	want := func(i state.Item, reason Reason) Want {
 		return Want{Item: i, Role: inventory.RoleDirector, Reason: reason}
 	}
-	const reason = "the inventory's ipvs settings"
+	reason := Reason{ReasonIPVSSettings, "the inventory's ipvs settings"}
 	var out []Want
 	if h.IPVS.Timeouts != nil || len(h.IPVS.Sysctls)+len(h.IPVS.Sync) != 0 {
 		out = append(out, want(state.Module{Name: "ip_vs"}, reason))
@@ -45,7 +45,7 @@ func ipvsSettings(h *inventory.Host, facts Facts) []Want {
 	for _, s := range h.IPVS.Sync {
 		out = append(out, want(state.SyncDaemon{
 			Role: s.Role, Interface: s.Interface, ID: s.ID, MaxLen: syncLength(s, facts[h.Name][s.Interface].MTU), Group: s.Group, Port: s.Port, TTL: s.TTL,
-		}, fmt.Sprintf("%s connections with other directors", map[string]string{state.SyncMaster: "shares", state.SyncBackup: "takes over"}[s.Role])))
+		}, Reason{ReasonSync, fmt.Sprintf("%s connections with other directors", map[string]string{state.SyncMaster: "shares", state.SyncBackup: "takes over"}[s.Role])}))
 	}
 	return out
 }

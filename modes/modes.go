@@ -20,7 +20,7 @@ import (
 type Want struct {
 	Item   state.Item
 	Role   inventory.Role // for which role of the host; empty: for the host itself
-	Reason string         // why, in a few words, for the plan
+	Reason Reason         // why, for the plan
 	// For names the services the item is for, or, as service/host, the real
 	// servers of services; sorted. Empty: the host itself, or a tunnel.
 	For []string
@@ -211,7 +211,7 @@ func nicAddresses(h *inventory.Host) []Want {
 		for _, a := range n.Addresses {
 			out = append(out, Want{
 				Item:   state.Address{Link: n.Name, Prefix: a},
-				Reason: "the NIC's own address (manage_addresses)",
+				Reason: Reason{ReasonOwnAddress, "the NIC's own address (manage_addresses)"},
 			})
 		}
 	}

@@ -68,7 +68,7 @@ func text(inv *inventory.Inventory, desired modes.Desired) string {
 	for _, h := range inv.Hosts {
 		fmt.Fprintf(&b, "%s\n", h.Name)
 		for _, w := range desired[h.Name] {
-			fmt.Fprintf(&b, "  %s: %s (%s)\n", w.Role, state.Text(w.Item), w.Reason)
+			fmt.Fprintf(&b, "  %s: %s (%s)\n", w.Role, state.Text(w.Item), w.Reason.Text)
 			for _, i := range w.MetBy {
 				fmt.Fprintf(&b, "    or %s\n", state.Text(i))
 			}

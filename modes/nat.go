@@ -79,7 +79,7 @@ func (l leg) rewritable(rip netip.Addr) inventory.Problems {
 // What each role must look like.
 
 func natDirector(l leg) []Want {
-	out := []Want{forwarding(l.VIP, inventory.RoleDirector, "passes packets on between clients and real servers")}
+	out := []Want{forwarding(l.VIP, inventory.RoleDirector, passesOn())}
 	out = append(out, l.noRedirects()...)
 	return append(out, l.destination())
 }
@@ -95,7 +95,7 @@ func (l leg) noRedirects() []Want {
 	for _, device := range []string{"all", l.director.NICToward(l.rip()).Name} {
 		out = append(out, Want{
 			Item: state.Sysctl{Name: state.ConfSysctl("ipv4", device, "send_redirects"), Setting: "0"},
-			Role: inventory.RoleDirector, Reason: "tells the real servers a shorter way back, past itself, otherwise",
+			Role: inventory.RoleDirector, Reason: Reason{ReasonNoRedirects, "keeps it from telling the real servers a shorter way back, past itself"},
 		})
 	}
 	return out
@@ -126,11 +126,11 @@ func natRealServer(l leg) []Want {
 		// IPv6 has no setting that keeps a router from sending redirects.
 		out = append(out, Want{
 			Item: state.Sysctl{Name: state.ConfSysctl("ipv6", nic.Name, "accept_redirects"), Setting: "0"},
-			Role: inventory.RoleRealServer, Reason: "believes the director's redirects, and answers past it, otherwise",
+			Role: inventory.RoleRealServer, Reason: Reason{ReasonNoRedirects, "keeps it from following the director's redirects, and answering past it"},
 		})
 	}
 	for _, to := range l.waysBack() {
-		out = append(out, returnRoute(to, dip, nic.Name, fmt.Sprintf("replies must pass director %s", l.director.Name)))
+		out = append(out, returnRoute(to, dip, nic.Name, Reason{ReasonReturnRoute, "replies must pass director " + l.director.Name}))
 	}
 	return out
 }
@@ -165,7 +165,7 @@ func (l leg) waysBack() []netip.Prefix {
 }
 
 // returnRoute wants a route, whoever has set it.
-func returnRoute(to netip.Prefix, via netip.Addr, link, reason string) Want {
+func returnRoute(to netip.Prefix, via netip.Addr, link string, reason Reason) Want {
 	r := state.Route{To: to, Via: via, Link: link, Protocol: state.RouteProtocol}
 	if to.Addr().Is6() {
 		r.Metric = 1024 // what the kernel makes of none

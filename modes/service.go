@@ -135,17 +135,17 @@ func (s *service) virtualService() []Want {
 	out := []Want{
 		{
 			Item: state.Module{Name: "ip_vs"}, Role: inventory.RoleDirector,
-			Reason: "virtual services live in it",
+			Reason: Reason{ReasonIPVS, "virtual services live in it"},
 		},
 		{
 			Item: state.Module{Name: "ip_vs_" + s.Scheduler}, Role: inventory.RoleDirector,
-			Reason: "the scheduler",
+			Reason: Reason{ReasonScheduler, "the scheduler"},
 		},
 	}
 	if e := s.Persistence.Engine; e != "" {
 		out = append(out, Want{
 			Item: state.Module{Name: "ip_vs_pe_" + e}, Role: inventory.RoleDirector,
-			Reason: "the persistence engine",
+			Reason: Reason{ReasonPersistence, "the persistence engine"},
 		})
 	}
 	return append(out, Want{
@@ -158,7 +158,7 @@ func (s *service) virtualService() []Want {
 			Engine:          s.Persistence.Engine,
 			OnePacket:       s.OnePacket,
 		},
-		Role: inventory.RoleDirector, Reason: s.Name,
+		Role: inventory.RoleDirector, Reason: Reason{ReasonService, s.Name},
 	})
 }
 
@@ -181,7 +181,7 @@ func (s *service) marks() []Want {
 				Family: ruleFamily(s.VIP), Table: "mangle", Chain: "PREROUTING",
 				Spec: fmt.Sprintf("-d %s %s -j MARK --set-xmark %#x/0xffffffff", hostPrefix(s.VIP), matchPort(s.Protocol, "dport", port), s.FWMark),
 			},
-			Role: inventory.RoleDirector, Reason: "the mark by which IPVS knows the service",
+			Role: inventory.RoleDirector, Reason: Reason{ReasonMark, "the mark by which IPVS knows the service"},
 		})
 	}
 	return out
@@ -209,7 +209,7 @@ func (l leg) destination() Want {
 		UpperThreshold: l.server.UpperThreshold,
 		LowerThreshold: l.server.LowerThreshold,
 	}
-	return Want{Item: d, Role: inventory.RoleDirector, Reason: l.server.Host.Name}
+	return Want{Item: d, Role: inventory.RoleDirector, Reason: Reason{ReasonDestination, l.server.Host.Name}}
 }
 
 // rip is the real server's address as the director uses it: the one the
@@ -256,11 +256,11 @@ func (s *service) directorVIP(d *inventory.Host) []Want {
 	var out []Want
 	if s.VIPDevice != "" && s.VIPDevice != link {
 		link, reason = s.VIPDevice, "clients find the VIP here (vip_device)"
-		out = append(fallbackDevice(link, inventory.RoleDirector, "for the VIP (vip_device)"), Want{
-			Item: state.Up{Link: link}, Role: inventory.RoleDirector, Reason: "for the VIP (vip_device)",
+		out = append(fallbackDevice(link, inventory.RoleDirector, Reason{ReasonVIP, "for the VIP (vip_device)"}), Want{
+			Item: state.Up{Link: link}, Role: inventory.RoleDirector, Reason: Reason{ReasonVIP, "for the VIP (vip_device)"},
 		})
 	}
-	return append(out, Want{Item: s.vipOn(link), Role: inventory.RoleDirector, Reason: reason})
+	return append(out, Want{Item: s.vipOn(link), Role: inventory.RoleDirector, Reason: Reason{ReasonVIP, reason}})
 }
 
 // vipOn is the VIP as an address of a device. An IPv6 VIP is deprecated, so

@@ -62,7 +62,7 @@ func (w *walker) target() netip.Addr {
 
 // passOn is what a host does with a packet that is for somebody else.
 func (w *walker) passOn() {
-	item := forwarding(w.target(), "", "").Item
+	item := forwarding(w.target(), "", passesOn()).Item
 	if !w.wants(w.at, item) {
 		w.lose("%s drops it: it is for %s, and %s is no gateway", w.at.Name, w.target(), w.at.Name)
 		return

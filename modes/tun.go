@@ -128,19 +128,19 @@ func tunDirector(l leg) []Want {
 func tunRealServer(l leg) []Want {
 	d := l.decapsulation()
 	var out []Want
-	want := func(i state.Item, reason string, metBy ...state.Item) {
-		out = append(out, Want{Item: i, Role: inventory.RoleRealServer, Reason: reason, MetBy: metBy})
+	want := func(i state.Item, id ReasonID, reason string, metBy ...state.Item) {
+		out = append(out, Want{Item: i, Role: inventory.RoleRealServer, Reason: Reason{id, reason}, MetBy: metBy})
 	}
 	for _, m := range d.modules {
-		want(state.Module{Name: m}, "takes packets out of the tunnel")
+		want(state.Module{Name: m}, ReasonDecapsulation, "takes packets out of the tunnel")
 	}
 	if e := l.encapsulation(); e.Type == "gue" {
-		want(state.FOUPort{Port: e.Port, IPv6: l.rip().Is6()}, "takes the UDP header off")
+		want(state.FOUPort{Port: e.Port, IPv6: l.rip().Is6()}, ReasonDecapsulation, "takes the UDP header off")
 	}
 	if d.tunnel != nil {
-		want(*d.tunnel, "packets from director "+l.director.Name+" arrive on it")
+		want(*d.tunnel, ReasonDecapsulation, "packets from director "+l.director.Name+" arrive on it")
 	}
-	want(state.Up{Link: d.device}, "packets out of the tunnel arrive on it")
+	want(state.Up{Link: d.device}, ReasonDecapsulation, "packets out of the tunnel arrive on it")
 	if l.VIP.Is4() {
 		out = append(out, looseFilter(d.device))
 	}
@@ -149,7 +149,7 @@ func tunRealServer(l leg) []Want {
 	out = append(out, l.clamp(d.overhead)...)
 	// On the tunnel device: loose rp_filter still drops what comes in by a
 	// device without an address.
-	want(l.vipOn(d.device), "accepts packets for the VIP")
+	want(l.vipOn(d.device), ReasonAcceptVIP, "accepts packets for the VIP")
 	return out
 }
 
@@ -159,7 +159,7 @@ func tunRealServer(l leg) []Want {
 func looseFilter(device string) Want {
 	return Want{
 		Item: state.Sysctl{Name: state.ConfSysctl("ipv4", device, "rp_filter"), Setting: "2"},
-		Role: inventory.RoleRealServer, Reason: "drops the client's packets out of the tunnel otherwise",
+		Role: inventory.RoleRealServer, Reason: Reason{ReasonReversePath, "lets the client's packets in that come out of the tunnel"},
 		MetBy: []state.Item{state.Sysctl{Name: state.ConfSysctl("ipv4", "all", "rp_filter"), Setting: "2"}},
 	}
 }
@@ -180,7 +180,7 @@ func (l leg) redirect(device string) []Want {
 				Family: ruleFamily(l.VIP), Table: "nat", Chain: "PREROUTING",
 				Spec: fmt.Sprintf("-d %s%s %s -j REDIRECT --to-ports %d", hostPrefix(l.VIP), device, matchPort(l.Protocol, "dport", port), l.server.Redirect),
 			},
-			Role: inventory.RoleRealServer, Reason: fmt.Sprintf("it listens on port %d", l.server.Redirect),
+			Role: inventory.RoleRealServer, Reason: Reason{ReasonRedirect, fmt.Sprintf("it listens on port %d", l.server.Redirect)},
 		})
 	}
 	return out
@@ -211,7 +211,7 @@ func (l leg) clamp(overhead int) []Want {
 				Spec: fmt.Sprintf("-s %s -p tcp -m tcp%s --tcp-flags SYN,RST SYN -j TCPMSS --set-mss %d",
 					hostPrefix(l.VIP), ports, l.segment(overhead)),
 			},
-			Role: inventory.RoleRealServer, Reason: "full segments do not fit into the tunnel otherwise",
+			Role: inventory.RoleRealServer, Reason: Reason{ReasonSegmentSize, "makes full segments fit into the tunnel"},
 		})
 		if l.server.Redirect != 0 {
 			break

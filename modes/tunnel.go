@@ -10,7 +10,7 @@ import (
 
 // fallbackDevice asks for the module a tunnel device comes with, for devices
 // that come with one.
-func fallbackDevice(link string, role inventory.Role, reason string) []Want {
+func fallbackDevice(link string, role inventory.Role, reason Reason) []Want {
 	modules := map[string]string{"tunl0": "ipip", "gre0": "ip_gre", "sit0": "sit", "ip6tnl0": "ip6_tunnel", "ip6gre0": "ip6_gre"}
 	m, ok := modules[link]
 	if !ok {
@@ -86,17 +86,17 @@ func tunnelEnd(t *inventory.Tunnel, e *inventory.TunnelEnd) []Want {
 		other = t.Ends[1]
 	}
 	out := []Want{
-		{Item: state.Module{Name: module}, Reason: "the tunnel's type"},
-		{Item: state.TunnelLink{Name: t.Name, Type: kind, Local: local, Remote: remote, TTL: t.TTL}, Reason: "to " + other.Host.Name},
-		{Item: state.Up{Link: t.Name}, Reason: "carries packets"},
-		{Item: state.Address{Link: t.Name, Prefix: hostPrefix(e.Address), Peer: other.Address}, Reason: "this end's inner address"},
+		{Item: state.Module{Name: module}, Reason: Reason{ReasonTunnel, "the tunnel's type"}},
+		{Item: state.TunnelLink{Name: t.Name, Type: kind, Local: local, Remote: remote, TTL: t.TTL}, Reason: Reason{ReasonTunnel, "to " + other.Host.Name}},
+		{Item: state.Up{Link: t.Name}, Reason: Reason{ReasonTunnel, "carries packets"}},
+		{Item: state.Address{Link: t.Name, Prefix: hostPrefix(e.Address), Peer: other.Address}, Reason: Reason{ReasonTunnel, "this end's inner address"}},
 	}
 	for _, to := range e.Routes {
 		r := state.Route{To: to, Link: t.Name, Protocol: state.RouteProtocol}
 		if to.Addr().Is6() {
 			r.Metric = 1024 // what the kernel makes of none
 		}
-		out = append(out, Want{Item: r, Reason: "behind " + other.Host.Name})
+		out = append(out, Want{Item: r, Reason: Reason{ReasonTunnelRoute, "behind " + other.Host.Name}})
 	}
 	return out
 }

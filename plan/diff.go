@@ -89,7 +89,7 @@ func (h *Host) adopt(w modes.Want, is state.Item, old wire.Entry) {
 	if old.After.Item != nil {
 		before = old.Before
 	}
-	h.Adopt = append(h.Adopt, wire.Entry{Before: before, After: item, Role: string(w.Role), Reason: w.Reason, For: w.For})
+	h.Adopt = append(h.Adopt, wire.Entry{Before: before, After: item, Role: string(w.Role), Reason: w.Reason.Text, For: w.For})
 }
 
 // whole reports whether an item is one that somebody has made for a purpose, not
@@ -117,21 +117,22 @@ func (h *Host) putBack(e wire.Entry, obs wire.Observed, shared bool) {
 		h.Forget = append(h.Forget, e.ID())
 		return
 	}
-	reason := "as it was found"
+	reason := modes.Reason{ID: modes.ReasonAsFound, Text: "as it was found"}
 	if before == nil {
-		reason = "was not there before"
+		reason = modes.Reason{ID: modes.ReasonNotThereBefore, Text: "was not there before"}
 	}
 	h.act(state.Change{Before: is, After: before}, inventory.Role(e.Role), reason, e.For, true)
 }
 
-func (h *Host) act(c state.Change, role inventory.Role, reason string, serves []string, restore bool) {
+func (h *Host) act(c state.Change, role inventory.Role, reason modes.Reason, serves []string, restore bool) {
 	h.Actions = append(h.Actions, Action{
 		Op:       c.Op(),
 		Kind:     c.ID().Kind,
 		Key:      c.ID().Key,
 		Before:   state.Tagged{Item: c.Before},
 		After:    state.Tagged{Item: c.After},
-		Reason:   reason,
+		Reason:   reason.Text,
+		ReasonID: reason.ID,
 		Role:     role,
 		For:      serves,
 		Wave:     waveOf(c, role, restore),

@@ -69,6 +69,7 @@ type Action struct {
 	Before   state.Tagged   `json:"before"`             // null: it is not there
 	After    state.Tagged   `json:"after"`              // null: it is removed
 	Reason   string         `json:"reason"`             // why, for people
+	ReasonID modes.ReasonID `json:"reason_id"`          // why, for programs
 	Role     inventory.Role `json:"role,omitempty"`     // of the host, for which it is done; empty: for all
 	For      []string       `json:"for,omitempty"`      // services, and real servers of services as service/host
 	Wave     Wave           `json:"wave"`               // all hosts finish a wave before any begins the next
@@ -79,6 +80,11 @@ type Action struct {
 // Change is the action's change of the host's state.
 func (a Action) Change() state.Change {
 	return state.Change{Before: a.Before.Item, After: a.After.Item}
+}
+
+// Reverse is the change that undoes the action.
+func (a Action) Reverse() state.Change {
+	return state.Change{Before: a.After.Item, After: a.Before.Item}
 }
 
 // Summary is how many hosts and items a plan changes.

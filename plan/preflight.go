@@ -44,7 +44,7 @@ func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []*faul
 	}
 	for _, w := range wants {
 		if why, gone := missing[state.IDOf(w.Item)]; gone {
-			say(fault.Unsupported, "%s (%s): %s", state.IDOf(w.Item), w.Reason, why)
+			say(fault.Unsupported, "%s (%s): %s", state.IDOf(w.Item), w.Reason.Text, why)
 		}
 	}
 	return out

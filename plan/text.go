@@ -50,7 +50,7 @@ func (p *Plan) WriteText(w io.Writer, o TextOptions) error {
 		}
 		if !o.DiffOnly {
 			if found != 0 {
-				fmt.Fprintf(&b, "    as found: %s, as wanted already\n", quantity(found, "item", "items"))
+				fmt.Fprintf(&b, "    as found: %s, already as they should be\n", quantity(found, "item", "items"))
 			}
 			for _, n := range h.NotManaged {
 				fmt.Fprintf(&b, "    not managed: %s\n", Plain(notManagedText(n)))
@@ -135,7 +135,7 @@ func (s Summary) String() string {
 	case s.HostsToChange == 0 && s.HostsFailed == 0 && s.Held != 0:
 		return fmt.Sprintf("No changes yet%s: choose what they need as well.", held)
 	case s.HostsToChange == 0 && s.HostsFailed == 0:
-		return fmt.Sprintf("No changes: %s as wanted.", hosts(s.HostsUnchanged, "is", "are"))
+		return fmt.Sprintf("No changes: %s none.", hosts(s.HostsUnchanged, "needs", "need"))
 	}
 	out := fmt.Sprintf("%s to change, %d unchanged", hosts(s.HostsToChange, "", ""), s.HostsUnchanged)
 	if s.HostsFailed != 0 {

@@ -199,7 +199,7 @@ func TestAsFound(t *testing.T) {
 		}
 		return b.String()
 	}
-	const line = "    as found: 3 items, as wanted already\n"
+	const line = "    as found: 3 items, already as they should be\n"
 	if text := lines(plan.Make(inv, before), plan.TextOptions{}); strings.Count(text, "as found:") != 1 || !strings.Contains(text, line) {
 		t.Errorf("does not say %q:\n%s", line, text)
 	}
@@ -208,7 +208,7 @@ func TestAsFound(t *testing.T) {
 	}
 
 	applied := carriedOut(plan.Make(inv, before), before)
-	if text := lines(plan.Make(inv, applied), plan.TextOptions{}); text != "No changes: 4 hosts are as wanted.\n" {
+	if text := lines(plan.Make(inv, applied), plan.TextOptions{}); text != "No changes: 4 hosts need none.\n" {
 		t.Errorf("says it again:\n%s", text)
 	}
 	for name, o := range applied { // all of it was for another service, and half was lvsform's own
@@ -219,7 +219,7 @@ func TestAsFound(t *testing.T) {
 		applied[name] = o
 	}
 	p := plan.Make(inv, applied)
-	if text := lines(p, plan.TextOptions{}); text != "lb  192.168.91.3\n"+line+"\nNo changes: 4 hosts are as wanted.\n" {
+	if text := lines(p, plan.TextOptions{}); text != "lb  192.168.91.3\n"+line+"\nNo changes: 4 hosts need none.\n" {
 		t.Errorf("what is for another service now:\n%s", text)
 	}
 	for _, h := range p.Hosts {
