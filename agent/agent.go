@@ -175,7 +175,7 @@ func (a *Agent) current(ctx context.Context, topology string, planned []wire.Ste
 	for _, s := range planned {
 		is, there := now[s.Change.ID()]
 		switch want := s.Change.Before; {
-		case want == nil && there && comes(is):
+		case want == nil && there && is.Kind().Traits().ComesByItself:
 			s.Change.Before = is
 		case want != is:
 			stale = append(stale, state.Moved(want, is))
@@ -188,16 +188,6 @@ func (a *Agent) current(ctx context.Context, topology string, planned []wire.Ste
 		steps = append(steps, s)
 	}
 	return steps, stale, nil
-}
-
-// comes reports whether an item can come with a kernel module.
-func comes(i state.Item) bool {
-	switch i.Kind() {
-	case state.KindModule, state.KindSysctl, state.KindTimeouts, state.KindUp:
-		return true
-	default:
-		return false
-	}
 }
 
 func (a *Agent) announce(_ context.Context, req wire.AnnounceRequest) (wire.Nothing, error) {

@@ -42,8 +42,7 @@ func (j *journal) know(members []wire.Member) (changed bool) {
 // wire.ApplyRequest.
 func (j *journal) hold(steps []wire.Step, part bool) (changed bool) {
 	for _, s := range steps {
-		// A loaded module is never unloaded: there is nothing to put back.
-		if s.Restore || s.Change.ID().Kind == state.KindModule {
+		if s.Restore || !s.Change.ID().Kind.Traits().Journalled {
 			continue
 		}
 		e := wire.Entry{Before: state.Tagged{Item: s.Change.Before}, After: state.Tagged{Item: s.Change.After}, Role: s.Role, Reason: s.Reason, For: s.For}

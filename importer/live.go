@@ -195,9 +195,10 @@ func (l *live) compare(r *Result) {
 
 // sweep leaves an item that the inventory neither wants nor takes as a fact.
 func (l *live) sweep(h *liveHost, i state.Item) {
+	if i.Kind().Traits().ComesByItself {
+		return
+	}
 	switch i := i.(type) {
-	case state.FOUPort, state.TunnelLink, state.FirewallRule, state.Service, state.Destination, state.SyncDaemon:
-		l.skip(h, i, "nothing in the inventory asks for it")
 	case state.Neighbour:
 		if l.owner(i.Address) != nil {
 			l.skip(h, i, "nothing in the inventory asks for it")
@@ -211,6 +212,8 @@ func (l *live) sweep(h *liveHost, i state.Item) {
 		if h.inv == nil || !isFact(h.inv, i) {
 			l.skip(h, i, "it leads to nothing of the topology")
 		}
+	default:
+		l.skip(h, i, "nothing in the inventory asks for it")
 	}
 }
 

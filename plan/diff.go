@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
@@ -43,7 +42,7 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 			h.adopt(w, is, entry) // somebody set it to what serves as well
 		case met:
 		default:
-			if whole(w.Item) && is != nil && !ours {
+			if id.Kind.Traits().Whole && is != nil && !ours {
 				h.Errors = append(h.Errors, conflict(is, w.Item, obs.Foreign))
 				refused[id] = true
 				continue
@@ -79,9 +78,9 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 
 // adopt takes an item that is already as wanted into the journal, to be left
 // there when lvsform goes, or to be put back as the entry found it that is there
-// already. Modules are not kept in journals.
+// already.
 func (h *Host) adopt(w modes.Want, is state.Item, old wire.Entry) {
-	if is.Kind() == state.KindModule {
+	if !is.Kind().Traits().Journalled {
 		return
 	}
 	item := state.Tagged{Item: is}
@@ -90,12 +89,6 @@ func (h *Host) adopt(w modes.Want, is state.Item, old wire.Entry) {
 		before = old.Before
 	}
 	h.Adopt = append(h.Adopt, wire.Entry{Before: before, After: item, Role: string(w.Role), Reason: w.Reason.Text, For: w.For})
-}
-
-// whole reports whether an item is one that somebody has made for a purpose, not
-// a setting that was always there: changing it would take it away from whoever did.
-func whole(i state.Item) bool {
-	return i.Kind() == state.KindService || i.Kind() == state.KindSyncDaemon
 }
 
 // asFound reports whether an entry's item was adopted, and is somebody else's.
@@ -108,12 +101,12 @@ func (h *Host) putBack(e wire.Entry, obs wire.Observed, shared bool) {
 	before, is := e.Before.Item, obs.State[e.ID()]
 	// A setting that was not there before belongs to a device that came later
 	// and goes with it.
-	_, setting := e.After.Item.(state.Sysctl)
+	setting := e.ID().Kind.Traits().GoesWithDevice
 	switch {
 	case shared:
 		h.HandOver = append(h.HandOver, e.ID())
 		return
-	case is == before || setting && (is == nil || before == nil) || asFound(e) && balanced(e.After.Item) && suspects(obs.Foreign) != nil:
+	case is == before || setting && (is == nil || before == nil) || asFound(e) && e.ID().Kind.Traits().Balancer && suspects(obs.Foreign) != nil:
 		h.Forget = append(h.Forget, e.ID())
 		return
 	}
@@ -137,26 +130,8 @@ func (h *Host) act(c state.Change, role inventory.Role, reason modes.Reason, ser
 		For:      serves,
 		Wave:     waveOf(c, role, restore),
 		Restore:  restore,
-		Disrupts: disrupts(c),
+		Disrupts: c.Disrupts(),
 	})
-}
-
-// disrupts tells whether a change ends or hinders traffic that flows now.
-func disrupts(c state.Change) bool {
-	switch before := c.Before.(type) {
-	case state.Service, state.Address, state.TunnelLink, state.Up:
-		return c.Op() == state.Remove
-	case state.Route:
-		return c.Op() != state.Add
-	case state.Destination:
-		after, ok := c.After.(state.Destination)
-		return !ok || before.Forward != after.Forward || before.Tunnel != after.Tunnel
-	case state.Sysctl:
-		after, ok := c.After.(state.Sysctl)
-		return ok && after.Setting == "0" && (before.Name == "net.ipv4.ip_forward" || strings.HasSuffix(before.Name, ".forwarding")) // of a router
-	default:
-		return false
-	}
 }
 
 // claim is an item that another topology holds on a host.

@@ -123,16 +123,6 @@ func suspects(signs []state.Foreign) []string {
 	return out
 }
 
-// balanced reports whether an item is one that balancers make and change.
-func balanced(i state.Item) bool {
-	switch i.Kind() {
-	case state.KindService, state.KindDestination, state.KindSyncDaemon:
-		return true
-	default:
-		return false
-	}
-}
-
 // balancers are the programs that make virtual services, and those of clusters
 // in which such a program is.
 func balancers() []string {
@@ -167,13 +157,11 @@ func notManaged(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want,
 		if known[state.IDOf(i)] {
 			continue
 		}
-		switch i := i.(type) {
-		case state.Service, state.Destination, state.SyncDaemon:
+		if i.Kind().Traits().Balancer {
 			out = append(out, state.Foreign{What: state.Text(i), Owner: owner})
-		case state.Address:
-			if concerns(inv, i.Prefix.Addr()) {
-				out = append(out, state.Foreign{What: state.Text(i)})
-			}
+		}
+		if a, ok := i.(state.Address); ok && concerns(inv, a.Prefix.Addr()) {
+			out = append(out, state.Foreign{What: state.Text(i)})
 		}
 	}
 	return append(out, obs.Foreign...)

@@ -104,22 +104,10 @@ func kindsOf(entries []wire.Entry) string {
 	var parts []string
 	for _, k := range state.Kinds() {
 		if n := counts[k]; n != 0 {
-			parts = append(parts, numbered(n, k))
+			parts = append(parts, quantity(n, string(k), k.Traits().Plural))
 		}
 	}
 	return strings.Join(parts, ", ")
-}
-
-// numbered is so many of a kind.
-func numbered(n int, k state.Kind) string {
-	many := string(k) + "s"
-	switch k {
-	case state.KindAddress:
-		many = "addresses"
-	case state.KindUp, state.KindTimeouts:
-		many = string(k)
-	}
-	return quantity(n, string(k), many)
 }
 
 // foundAs says what destroy would make of an entry.

@@ -112,7 +112,7 @@ func Asked(wants []modes.Want) []state.ID {
 	var out []state.ID
 	ask := func(i state.Item) {
 		id := state.IDOf(i)
-		if named := id.Kind == state.KindModule || id.Kind == state.KindSysctl; named && !seen[id] {
+		if id.Kind.Traits().Named && !seen[id] {
 			seen[id] = true
 			out = append(out, id)
 		}

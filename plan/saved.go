@@ -286,8 +286,6 @@ func basisOf(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want, ob
 	}
 	matters := func(i state.Item) bool {
 		switch i := i.(type) {
-		case state.Service, state.Destination, state.SyncDaemon:
-			return true
 		case state.Link:
 			return nics[i.Name]
 		case state.Address:
@@ -295,7 +293,7 @@ func basisOf(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want, ob
 		case state.Route:
 			return h != nil && statesRoute(h, i)
 		default:
-			return false
+			return i.Kind().Traits().Balancer
 		}
 	}
 	held := append([]wire.Entry{}, obs.Journal.Entries...) // an array in JSON, not null

@@ -65,3 +65,10 @@ func (d Destination) Value() string {
 	}
 	return b.String()
 }
+
+// breaksConnections: packets of a connection would go another way, or nowhere.
+func breaksConnections(c Change) bool {
+	before, was := c.Before.(Destination)
+	after, is := c.After.(Destination)
+	return was && (!is || before.Forward != after.Forward || before.Tunnel != after.Tunnel)
+}

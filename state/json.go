@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // Tagged carries an Item through JSON: the item's fields in an object that
@@ -51,7 +50,7 @@ func (t *Tagged) UnmarshalJSON(data []byte) error {
 func cutKind(data []byte) (Kind, []byte, error) {
 	if rest, ok := bytes.CutPrefix(data, []byte(`{"kind":"`)); ok {
 		name, rest, _ := bytes.Cut(rest, []byte{'"'})
-		if slices.Contains(Kinds(), Kind(name)) && len(rest) != 0 {
+		if Kind(name).rank() >= 0 && len(rest) != 0 {
 			switch rest[0] {
 			case ',':
 				return Kind(name), append([]byte{'{'}, rest[1:]...), nil
@@ -74,46 +73,11 @@ func cutKind(data []byte) (Kind, []byte, error) {
 }
 
 func decodeKind(kind Kind, data []byte) (Item, error) {
-	switch kind {
-	case KindModule:
-		return decode[Module](data)
-	case KindFOUPort:
-		return decode[FOUPort](data)
-	case KindLink:
-		return decode[Link](data)
-	case KindTunnel:
-		return decode[TunnelLink](data)
-	case KindUp:
-		return decode[Up](data)
-	case KindSysctl:
-		return decode[Sysctl](data)
-	case KindAddress:
-		return decode[Address](data)
-	case KindRoute:
-		return decode[Route](data)
-	case KindNeighbour:
-		return decode[Neighbour](data)
-	case KindFirewallRule:
-		return decode[FirewallRule](data)
-	case KindTimeouts:
-		return decode[Timeouts](data)
-	case KindService:
-		return decode[Service](data)
-	case KindDestination:
-		return decode[Destination](data)
-	case KindSyncDaemon:
-		return decode[SyncDaemon](data)
-	default:
+	read := kind.Traits().decode
+	if read == nil {
 		return nil, fmt.Errorf("unknown kind of item %q", kind)
 	}
-}
-
-func decode[T Item](data []byte) (Item, error) {
-	var v T
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	err := d.Decode(&v)
-	return v, err
+	return read(data)
 }
 
 // MarshalJSON writes the items as an array in the order of Items.

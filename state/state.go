@@ -4,7 +4,8 @@
 // of lvsform's.
 //
 // Each kind of item has a file of its own; package kernel has a file of the
-// same name that observes it and carries out its changes.
+// same name that observes it and carries out its changes. What holds for a kind
+// as a whole is its row in kinds.go.
 package state
 
 import (
@@ -13,36 +14,6 @@ import (
 	"maps"
 	"slices"
 )
-
-// Kind names a kind of item.
-type Kind string
-
-// The kinds, in the order in which one depends on the other.
-const (
-	KindModule       Kind = "module"
-	KindFOUPort      Kind = "fou-port"
-	KindLink         Kind = "link"
-	KindTunnel       Kind = "tunnel"
-	KindUp           Kind = "up"
-	KindSysctl       Kind = "sysctl"
-	KindAddress      Kind = "address"
-	KindRoute        Kind = "route"
-	KindNeighbour    Kind = "neighbour"
-	KindFirewallRule Kind = "firewall-rule"
-	KindTimeouts     Kind = "timeouts"
-	KindService      Kind = "service"
-	KindDestination  Kind = "destination"
-	KindSyncDaemon   Kind = "sync-daemon"
-)
-
-// Kinds lists every kind in dependency order: an item may need items of
-// earlier kinds, never of later ones.
-func Kinds() []Kind {
-	return []Kind{
-		KindModule, KindFOUPort, KindLink, KindTunnel, KindUp, KindSysctl, KindAddress, KindRoute,
-		KindNeighbour, KindFirewallRule, KindTimeouts, KindService, KindDestination, KindSyncDaemon,
-	}
-}
 
 // Item is one thing a host can be told. Implementations are comparable struct
 // values: two items are the same exactly when == says so.
@@ -130,8 +101,7 @@ func Of[T Item](h Host) []T {
 // runs of digits compared as numbers, so that 192.0.2.9 comes before 192.0.2.10.
 func Compare(a, b ID) int {
 	if a.Kind != b.Kind {
-		kinds := Kinds()
-		return cmp.Compare(slices.Index(kinds, a.Kind), slices.Index(kinds, b.Kind))
+		return cmp.Compare(a.Kind.rank(), b.Kind.rank())
 	}
 	return CompareNatural(a.Key, b.Key)
 }

@@ -25,3 +25,10 @@ func (s Sysctl) Value() string { return s.Setting }
 func ConfSysctl(family, device, setting string) string {
 	return "net." + family + ".conf." + strings.ReplaceAll(device, ".", "/") + "." + setting
 }
+
+// stopsForwarding: the host is no router afterwards.
+func stopsForwarding(c Change) bool {
+	before, was := c.Before.(Sysctl)
+	after, is := c.After.(Sysctl)
+	return was && is && after.Setting == "0" && (before.Name == "net.ipv4.ip_forward" || strings.HasSuffix(before.Name, ".forwarding"))
+}

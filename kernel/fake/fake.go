@@ -36,10 +36,7 @@ type Kernel struct {
 func (k *Kernel) Observe(_ context.Context, asked []state.ID) (state.Host, []state.Missing, error) {
 	host := state.Host{}
 	for _, i := range k.State {
-		switch i.Kind() {
-		case state.KindModule, state.KindSysctl:
-			// only when asked for
-		default:
+		if !i.Kind().Traits().Named { // those only when asked for
 			host.Put(i)
 		}
 	}

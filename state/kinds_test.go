@@ -1,4 +1,4 @@
-package plan
+package state_test
 
 import (
 	"testing"
@@ -30,7 +30,7 @@ func TestSettingsThatDisrupt(t *testing.T) {
 			}
 			return state.Sysctl{Name: c.name, Setting: setting}
 		}
-		if got := disrupts(state.Change{Before: item(c.before), After: item(c.after)}); got != c.want {
+		if got := (state.Change{Before: item(c.before), After: item(c.after)}).Disrupts(); got != c.want {
 			t.Errorf("%s %q -> %q disrupts: %t, want %t", c.name, c.before, c.after, got, c.want)
 		}
 	}
