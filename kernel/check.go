@@ -17,6 +17,7 @@ import (
 // of this host.
 func Check(item state.Item) error {
 	switch i := item.(type) {
+	case state.FOUPort, state.Link, state.Up, state.Sysctl: // only a host can tell
 	case state.Module:
 		return checkModuleName(i.Name)
 	case state.TunnelLink:
@@ -44,6 +45,8 @@ func Check(item state.Item) error {
 		return checkDestination(i)
 	case state.SyncDaemon:
 		return checkSyncDaemon(i)
+	default:
+		return errUnsupported
 	}
 	return nil
 }

@@ -59,18 +59,11 @@ func (k *Kernel) Observe(ctx context.Context, asked []state.ID) (state.Host, []s
 	host := state.Host{}
 	var missing []state.Missing
 	for _, id := range asked {
-		var (
-			item state.Item
-			why  string
-			err  error
-		)
-		switch id.Kind {
-		case state.KindModule:
-			item, why, err = observeModule(id.Key)
-		case state.KindSysctl:
-			item, why, err = observeSysctl(id.Key)
-		default: // read whole below
+		observe := reader(id.Kind)
+		if observe == nil {
+			continue // read whole below
 		}
+		item, why, err := observe(id.Key)
 		switch {
 		case err != nil:
 			return nil, nil, fmt.Errorf("observe %s: %w", id, err)
@@ -108,6 +101,19 @@ func (k *Kernel) Observe(ctx context.Context, asked []state.ID) (state.Host, []s
 	return host, missing, nil
 }
 
+// reader returns what reads one item of a kind by its key; nil: items of that
+// kind are read whole. The string says why an item cannot be had.
+func reader(kind state.Kind) func(key string) (state.Item, string, error) {
+	switch kind {
+	case state.KindModule:
+		return observeModule
+	case state.KindSysctl:
+		return observeSysctl
+	default:
+		return nil
+	}
+}
+
 // errUnsupported is for changes the vocabulary can say and lvsform never makes.
 var errUnsupported = fault.New(fault.Unsupported, "lvsform does not make this change")
 
@@ -120,39 +126,49 @@ func (k *Kernel) Do(ctx context.Context, c state.Change) error {
 			return fmt.Errorf("%s: %w", c, err)
 		}
 	}
-	var err error
-	switch c.ID().Kind {
-	case state.KindModule:
-		err = doModule(ctx, c)
-	case state.KindSysctl:
-		err = doSysctl(c)
-	case state.KindFOUPort:
-		err = k.doFOUPort(c)
-	case state.KindTunnel:
-		err = k.doTunnel(c)
-	case state.KindUp:
-		err = k.doUp(c)
-	case state.KindAddress:
-		err = k.doAddress(c)
-	case state.KindRoute:
-		err = k.doRoute(c)
-	case state.KindNeighbour:
-		err = k.doNeighbour(c)
-	case state.KindFirewallRule:
-		err = doRule(ctx, c)
-	case state.KindTimeouts:
-		err = k.doTimeouts(c)
-	case state.KindService:
-		err = k.doService(c)
-	case state.KindDestination:
-		err = k.doDestination(c)
-	case state.KindSyncDaemon:
-		err = k.doSyncDaemon(c)
-	default:
-		err = errUnsupported
+	do := k.doer(c.ID().Kind)
+	if do == nil {
+		return fmt.Errorf("%s: %w", c, errUnsupported)
 	}
-	if err != nil {
+	if err := do(ctx, c); err != nil {
 		return fmt.Errorf("%s: %w", c, err)
 	}
 	return nil
+}
+
+// doer returns what carries out the changes of a kind; nil: nothing does.
+func (k *Kernel) doer(kind state.Kind) func(context.Context, state.Change) error {
+	quick := func(do func(state.Change) error) func(context.Context, state.Change) error {
+		return func(_ context.Context, c state.Change) error { return do(c) }
+	}
+	switch kind {
+	case state.KindModule:
+		return doModule
+	case state.KindSysctl:
+		return quick(doSysctl)
+	case state.KindFOUPort:
+		return quick(k.doFOUPort)
+	case state.KindTunnel:
+		return quick(k.doTunnel)
+	case state.KindUp:
+		return quick(k.doUp)
+	case state.KindAddress:
+		return quick(k.doAddress)
+	case state.KindRoute:
+		return quick(k.doRoute)
+	case state.KindNeighbour:
+		return quick(k.doNeighbour)
+	case state.KindFirewallRule:
+		return doRule
+	case state.KindTimeouts:
+		return quick(k.doTimeouts)
+	case state.KindService:
+		return quick(k.doService)
+	case state.KindDestination:
+		return quick(k.doDestination)
+	case state.KindSyncDaemon:
+		return quick(k.doSyncDaemon)
+	default:
+		return nil
+	}
 }

@@ -113,25 +113,53 @@ func waveOf(c state.Change, role inventory.Role, restore bool) Wave {
 		}
 		return add
 	}
-	kind := c.ID().Kind
-	switch {
-	case kind == state.KindModule:
+	switch does := partOf(c.ID().Kind); {
+	case does == loads:
 		return LoadModules
 	case role == "":
 		return place(PrepareHosts, RestoreHosts)
 	case role == inventory.RoleGateway:
 		return place(OpenGateways, CloseGateways)
-	case kind == state.KindService, kind == state.KindSyncDaemon:
+	case does == balances:
 		return place(AddServices, RemoveServices)
-	case kind == state.KindDestination:
+	case does == takesConnections:
 		return place(AddDestinations, RemoveDestinations)
-	case kind == state.KindAddress && role == inventory.RoleDirector:
+	case does == attracts && role == inventory.RoleDirector:
 		return place(AddDirectorVIPs, RemoveDirectorVIPs)
-	case kind == state.KindAddress:
+	case does == attracts:
 		return place(AddServerVIPs, RemoveServerVIPs)
 	case role == inventory.RoleDirector:
 		return place(PrepareDirectors, RestoreDirectors)
 	default:
 		return place(PrepareServers, RestoreServers)
+	}
+}
+
+// part is what the items of a kind do for a service. It decides the wave.
+type part int
+
+const (
+	loads part = iota + 1
+	prepares
+	attracts // traffic
+	balances
+	takesConnections
+)
+
+// partOf returns the part of a kind; 0: lvsform changes no such item.
+func partOf(kind state.Kind) part {
+	switch kind {
+	case state.KindModule:
+		return loads
+	case state.KindFOUPort, state.KindTunnel, state.KindUp, state.KindSysctl, state.KindRoute, state.KindNeighbour, state.KindFirewallRule, state.KindTimeouts:
+		return prepares
+	case state.KindAddress:
+		return attracts
+	case state.KindService, state.KindSyncDaemon:
+		return balances
+	case state.KindDestination:
+		return takesConnections
+	default:
+		return 0
 	}
 }

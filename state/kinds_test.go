@@ -1,10 +1,47 @@
 package state_test
 
 import (
+	"encoding/json"
+	"reflect"
 	"testing"
 
 	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/state/statetest"
 )
+
+// Every kind has a whole row, and a sample that its own decoder reads.
+func TestRowsOfKinds(t *testing.T) {
+	sampled := map[state.Kind]bool{}
+	for _, i := range statetest.Items() {
+		kind := i.Kind()
+		sampled[kind] = true
+		if kind.Traits().Kind != kind {
+			t.Errorf("%T: kind %q has no row in kinds.go", i, kind)
+			continue
+		}
+		text, err := json.Marshal(state.Tagged{Item: i})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back state.Tagged
+		if err := json.Unmarshal(text, &back); err != nil || back.Item != i {
+			t.Errorf("%s is read as %T, %v, want %T", text, back.Item, err, i)
+		}
+		if !reflect.TypeOf(i).Comparable() {
+			t.Errorf("%T cannot be compared", i)
+		}
+	}
+	for _, kind := range state.Kinds() {
+		switch traits := kind.Traits(); {
+		case !sampled[kind]:
+			t.Errorf("%s: package statetest has no item of it", kind)
+		case traits.Plural == "":
+			t.Errorf("%s has no plural", kind)
+		case traits.Observed && traits.Journalled:
+			t.Errorf("%s is only looked at, and the journal would keep it", kind)
+		}
+	}
+}
 
 // A host that forwards for others no more stops what goes through it; other
 // settings stop nothing, and neither does a setting that nobody set before.

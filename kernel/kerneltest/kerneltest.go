@@ -61,7 +61,9 @@ func Run(t *testing.T, k Kernel) {
 	if want.Has(state.Module{Name: Module}) {
 		t.Logf("module %s was loaded before; its first step proves nothing", Module)
 	}
+	tried := map[state.Kind]bool{}
 	for _, s := range steps() {
+		tried[s.change.ID().Kind] = true
 		err := k.Do(ctx, s.change)
 		switch {
 		case s.failsSomehow && err == nil:
@@ -75,6 +77,11 @@ func Run(t *testing.T, k Kernel) {
 		}
 		if diff := cmp.Diff(want, observe(), cmp.Comparer(func(a, b state.Item) bool { return a == b })); diff != "" {
 			t.Fatalf("%s: after %s (-want +observed):\n%s", s.name, s.change, diff)
+		}
+	}
+	for _, kind := range state.Kinds() {
+		if !tried[kind] && !kind.Traits().Observed {
+			t.Errorf("%s: the table has no step with one", kind)
 		}
 	}
 
