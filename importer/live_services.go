@@ -345,7 +345,7 @@ func (l *live) chooseReturn(s *inventory.Service) {
 	if !slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return r.Mode == inventory.ModeNAT }) {
 		return
 	}
-	isRoute := func(w modes.Want) bool { return w.Item.Kind() == state.KindRoute }
+	isRoute := func(w modes.Want) bool { _, ok := w.Item.(state.Route); return ok }
 	for _, way := range []inventory.ReturnRoute{inventory.ReturnDefault, inventory.ReturnClients} {
 		s.ReturnRoute = way
 		if missing, wanted, ok := l.lacking(s, isRoute); ok && missing == 0 && wanted > 0 {
