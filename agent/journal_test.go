@@ -16,6 +16,7 @@ import (
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/kernel/fake"
 	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/state/statetest"
 )
 
 var (
@@ -28,7 +29,7 @@ func newAgent(t *testing.T) *Agent {
 	t.Helper()
 	return &Agent{
 		Dir:    filepath.Join(t.TempDir(), "lvsform"),
-		Kernel: &fake.Kernel{State: state.NewHost(off, state.Link{Name: "lo", Up: true})},
+		Kernel: &fake.Kernel{State: statetest.Host(off, state.Link{Name: "lo", Up: true})},
 	}
 }
 

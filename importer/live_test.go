@@ -16,6 +16,7 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/importer"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/inventory/inventorytest"
 	"github.com/lvsform/lvsform/kernel/fake"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/modes/modestest"
@@ -224,7 +225,7 @@ func examples(t *testing.T) map[string]*inventory.Inventory {
 		if err != nil || filepath.Base(path) != "lvsform.yaml" {
 			return err
 		}
-		inv, err := inventory.Load(path)
+		inv, err := inventorytest.Load(path)
 		out[strings.TrimPrefix(filepath.Dir(path), root+"/")] = inv
 		return err
 	})

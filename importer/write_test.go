@@ -14,6 +14,7 @@ import (
 
 	"github.com/lvsform/lvsform/importer"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/inventory/inventorytest"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/modes/modestest"
 	"github.com/lvsform/lvsform/state"
@@ -42,7 +43,7 @@ func TestWrite(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			inv, err := inventory.Load(file)
+			inv, err := inventorytest.Load(file)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,9 +8,7 @@ package inventory
 
 import (
 	"fmt"
-	"io"
 	"net/netip"
-	"os"
 
 	"gopkg.in/yaml.v3"
 )
@@ -18,21 +16,6 @@ import (
 // MaxSize is the longest file in bytes that is read: room for some ten
 // thousand hosts.
 const MaxSize = 1 << 20
-
-// Load reads the inventory in a file. The error is Problems when the file is
-// there and has mistakes.
-func Load(path string) (*Inventory, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()                      // it was only read
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1)) // one more, so that Parse sees it is too long
-	if err != nil {
-		return nil, err
-	}
-	return Parse(path, data)
-}
 
 // Parse reads an inventory; file is its name in messages. The error is
 // Problems: every mistake, in the order of the file.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lvsform/lvsform/kernel/kerneltest"
 	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/state/statetest"
 )
 
 // witness is one thing in two languages: lvsform's items, and the lines of
@@ -170,7 +171,7 @@ func observed(t *testing.T, k *Kernel, kinds ...state.Kind) []string {
 
 func texts(items []state.Item) []string {
 	var out []string
-	for _, i := range state.NewHost(items...).Items() {
+	for _, i := range statetest.Host(items...).Items() {
 		out = append(out, state.Text(i))
 	}
 	return out

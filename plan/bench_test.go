@@ -8,6 +8,7 @@ import (
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/state/statetest"
 )
 
 // BenchmarkReach plans for a director with many destinations, a tenth of which
@@ -21,7 +22,7 @@ func BenchmarkReach(b *testing.B) {
 		b.Run(size.name, func(b *testing.B) {
 			service := state.ServiceID{Protocol: state.TCP, Address: netip.MustParseAddrPort("192.0.2.10:80")}
 			wants := []modes.Want{{Item: state.Service{ServiceID: service, Scheduler: "rr", PersistenceBits: 32}, Role: inventory.RoleDirector}}
-			live := state.NewHost(wants[0].Item)
+			live := statetest.Host(wants[0].Item)
 			addr := netip.MustParseAddr("10.0.0.1")
 			for i := range size.n {
 				d := state.Destination{Service: service, Address: netip.AddrPortFrom(addr, 80), Forward: state.ForwardDR, Weight: 1}

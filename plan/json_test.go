@@ -20,6 +20,7 @@ import (
 	"github.com/lvsform/lvsform/modes/modestest"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/state/statetest"
 )
 
 // ready is fresh with the routes that the inventory says are there.
@@ -144,7 +145,7 @@ func shuffled(order *rand.Rand, observed map[string]plan.Observation) map[string
 		o := observed[name]
 		items := o.State.Items()
 		order.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
-		o.State = state.NewHost(items...)
+		o.State = statetest.Host(items...)
 		out[name] = o
 	}
 	return out

@@ -12,16 +12,18 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/inventory/inventorytest"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/state/statetest"
 )
 
 const tutorial = "../examples/tutorials/dr-one-subnet/lvsform.yaml"
 
 func load(t *testing.T, file string) *inventory.Inventory {
 	t.Helper()
-	inv, err := inventory.Load(file)
+	inv, err := inventorytest.Load(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +37,7 @@ func load(t *testing.T, file string) *inventory.Inventory {
 func fresh(inv *inventory.Inventory) map[string]plan.Observation {
 	out := map[string]plan.Observation{}
 	for _, h := range inv.Hosts {
-		s := state.NewHost(
+		s := statetest.Host(
 			state.Link{Name: "lo", MTU: 65536, Up: true},
 			state.Address{Link: "lo", Prefix: netip.MustParsePrefix("127.0.0.1/8")},
 		)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -62,11 +61,6 @@ func (r *run) close() {
 		}
 	}
 	r.keys.close()
-}
-
-// prepare hashes our own agent while the connections are being made.
-func (r *run) prepare() {
-	go func() { _, _ = r.binaries.get(runtime.GOARCH) }() // asked for again, and the error with it
 }
 
 // connect goes the whole way to a host: jumps, connection, agent.

@@ -43,7 +43,7 @@ func TestUnreachable(t *testing.T) {
 		{"no such name", inventory.SSH{Address: "web1.invalid"}, []string{"web1: ", "web1.invalid"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := Connect(context.Background(), Target{Name: "web1", SSH: c.ssh},
+			_, err := connectTo(context.Background(), Target{Name: "web1", SSH: c.ssh},
 				&Options{ConnectTimeout: 50 * time.Millisecond, ConfigFiles: []string{}})
 			if err == nil {
 				t.Fatal("connected")
@@ -63,7 +63,7 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	time.AfterFunc(50*time.Millisecond, cancel)
 	target := Target{Name: "web1", SSH: inventory.SSH{Address: "127.0.0.1", Port: uint16(silent.Addr().(*net.TCPAddr).Port)}}
-	if _, err := Connect(ctx, target, &Options{ConfigFiles: []string{}}); !errors.Is(err, context.Canceled) {
+	if _, err := connectTo(ctx, target, &Options{ConfigFiles: []string{}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -128,7 +128,7 @@ func TestAcceptNewHostKeys(t *testing.T) {
 				go func() {
 					f := Dial(context.Background(), []Target{s.target("a"), s.target("b"), s.target("c")}, o)
 					defer func() { _ = f.Close() }()
-					done <- f.Err()
+					done <- failures(f)
 				}()
 			}
 			if err := errors.Join(<-done, <-done); err != nil {
@@ -212,7 +212,7 @@ func TestAuthentication(t *testing.T) {
 		}
 		f := Dial(context.Background(), []Target{with(s.path("encrypted")), with(s.path("encrypted")), with(s.path("encrypted"))}, o)
 		defer func() { _ = f.Close() }()
-		if err := f.Err(); err != nil || asked != 1 {
+		if err := failures(f); err != nil || asked != 1 {
 			t.Errorf("asked %d times, %v", asked, err)
 		}
 	})

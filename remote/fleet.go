@@ -63,16 +63,6 @@ func (f *Fleet) Host(name string) (*Host, error) {
 	return nil, &Error{Host: name, Err: errors.New("is not among the hosts connected to")}
 }
 
-// Err returns why hosts could not be reached, all of them joined, one line a
-// host, or nil.
-func (f *Fleet) Err() error {
-	var errs []error
-	for _, m := range f.members {
-		errs = append(errs, m.err)
-	}
-	return errors.Join(errs...)
-}
-
 // bounded calls f with 0 to n-1, at most limit at a time, and waits for all.
 func bounded(n, limit int, f func(i int)) {
 	var wg sync.WaitGroup

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func TestFleetKeepsResultsOfOthers(t *testing.T) {
 			t.Errorf("%s answers %q, %v", target.Name, got, err)
 		}
 	}
-	lines := strings.Split(f.Err().Error(), "\n")
+	lines := strings.Split(failures(f).Error(), "\n")
 	if len(lines) != len(bad) || !strings.HasPrefix(lines[0], "host03: authentication: ") {
 		t.Errorf("errors:\n%s", strings.Join(lines, "\n"))
 	}
@@ -47,7 +48,7 @@ func TestFleetKeepsResultsOfOthers(t *testing.T) {
 
 func TestFleetOfNobody(t *testing.T) {
 	f := Dial(context.Background(), nil, &Options{ConfigFiles: []string{}})
-	if err := f.Err(); err != nil {
+	if err := failures(f); err != nil {
 		t.Error(err)
 	}
 	if err := f.Close(); err != nil {
@@ -57,7 +58,7 @@ func TestFleetOfNobody(t *testing.T) {
 
 // echoAll asks every host of a fleet at once, and joins the errors.
 func echoAll(f *Fleet) error {
-	if err := f.Err(); err != nil {
+	if err := failures(f); err != nil {
 		return err
 	}
 	errs := make([]error, len(f.members))
@@ -70,4 +71,20 @@ func echoAll(f *Fleet) error {
 		}
 	}
 	return nil
+}
+
+// connectTo reaches one host.
+func connectTo(ctx context.Context, t Target, o *Options) (*Fleet, error) {
+	f := Dial(ctx, []Target{t}, o)
+	_, err := f.Host(t.Name)
+	return f, err
+}
+
+// failures are why hosts could not be reached, one line a host; nil: all were.
+func failures(f *Fleet) error {
+	var errs []error
+	for _, m := range f.members {
+		errs = append(errs, m.err)
+	}
+	return errors.Join(errs...)
 }

@@ -18,7 +18,6 @@ type Host struct {
 	link  *link
 	agent *process
 	wire  *wire.Client
-	run   *run // only of a host that was connected to alone
 }
 
 var _ wire.Caller = (*Host)(nil)
@@ -42,9 +41,6 @@ func (h *Host) Close() error {
 	_ = h.agent.in.Close()
 	cut.Stop()
 	h.link.close()
-	if h.run != nil {
-		h.run.close()
-	}
 	return nil
 }
 

@@ -8,7 +8,6 @@ package remote
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -157,21 +156,4 @@ func (e *Error) FaultKind() fault.Kind {
 	default:
 		return fault.Connection
 	}
-}
-
-// Connect reaches one host and starts its agent, which is pushed first if the
-// host does not have it. Errors are of type *Error.
-func Connect(ctx context.Context, t Target, o *Options) (*Host, error) {
-	r, err := newRun(o)
-	if err != nil {
-		return nil, &Error{t.Name, StepConfig, err}
-	}
-	r.prepare()
-	h, err := r.connect(ctx, t)
-	if err != nil {
-		r.close()
-		return nil, err
-	}
-	h.run = r
-	return h, nil
 }

@@ -308,7 +308,7 @@ func (s *server) throughRelay(r *relay) (Target, *Options) {
 
 func TestAgentDirMustNeedNoQuoting(t *testing.T) {
 	for _, dir := range []string{"relative", "/", "/a b", "/a'b", "/a/../b", "/a//b", "/a/", "/$HOME", "/-a", "/a\nb"} {
-		_, err := Connect(context.Background(), Target{Name: "web1"}, &Options{AgentDir: dir, ConfigFiles: []string{}})
+		_, err := connectTo(context.Background(), Target{Name: "web1"}, &Options{AgentDir: dir, ConfigFiles: []string{}})
 		if err == nil || !strings.HasPrefix(err.Error(), "web1: configuration: agent directory ") {
 			t.Errorf("%q: %v", dir, err)
 		}

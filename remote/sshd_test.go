@@ -207,20 +207,20 @@ func (s *server) target(name string) Target {
 // connect fails the test if the host cannot be reached.
 func (s *server) connect(t Target, o *Options) *Host {
 	s.Helper()
-	h, err := Connect(context.Background(), t, o)
+	f, err := connectTo(context.Background(), t, o)
 	if err != nil {
 		s.Fatal(err)
 	}
-	s.Cleanup(func() { _ = h.Close() })
-	return h
+	s.Cleanup(func() { _ = f.Close() })
+	return f.members[0].host
 }
 
 // refused returns the error of a connection that must fail.
 func (s *server) refused(t Target, o *Options) string {
 	s.Helper()
-	h, err := Connect(context.Background(), t, o)
+	f, err := connectTo(context.Background(), t, o)
 	if err == nil {
-		_ = h.Close()
+		_ = f.Close()
 		s.Fatal("connected; an error was due")
 	}
 	var e *Error

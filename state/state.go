@@ -63,16 +63,6 @@ func Moved(was, is Item) string {
 // Host is the state of one host, desired or observed: at most one item per ID.
 type Host map[ID]Item
 
-// NewHost returns a host state that holds the given items; of several with the
-// same ID the last one stays.
-func NewHost(items ...Item) Host {
-	h := make(Host, len(items))
-	for _, i := range items {
-		h.Put(i)
-	}
-	return h
-}
-
 // Put sets an item, replacing the one with the same ID.
 func (h Host) Put(i Item) { h[IDOf(i)] = i }
 

@@ -47,7 +47,7 @@ func TestText(t *testing.T) {
 // The list of everything is written in the order of Compare.
 func TestOrder(t *testing.T) {
 	want := statetest.Items()
-	for i, item := range state.NewHost(want...).Items() {
+	for i, item := range statetest.Host(want...).Items() {
 		if item != want[i] {
 			t.Errorf("place %d: %s, want %s", i, state.Text(item), state.Text(want[i]))
 		}
@@ -55,7 +55,7 @@ func TestOrder(t *testing.T) {
 }
 
 func TestHostThroughJSON(t *testing.T) {
-	want := state.NewHost(statetest.Items()...)
+	want := statetest.Host(statetest.Items()...)
 	text, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)

@@ -41,9 +41,3 @@ func chooseKernel(o Options) (Kernel, error) {
 	}
 	return "", fmt.Errorf("unknown kernel %q: it is %s, %s or %s", o.Kernel, KernelNative, KernelUML, KernelAuto)
 }
-
-// Available says why a lab of these options cannot run here; nil if it can.
-func Available(o Options) error {
-	_, err := chooseKernel(o)
-	return err
-}

@@ -17,6 +17,7 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/state/statetest"
 )
 
 type number struct {
@@ -175,7 +176,7 @@ func FuzzClient(f *testing.F) {
 	body := func(v any) map[string]any { return map[string]any{"body": v} }
 	entry := wire.Entry{After: state.Tagged{Item: state.Up{Link: "eth0"}}, Role: "director", For: []string{"web"}}
 	observed := wire.Observed{
-		State: state.NewHost(
+		State: statetest.Host(
 			state.Up{Link: "eth0"}, state.Sysctl{Name: "net.ipv4.ip_forward", Setting: "1"},
 			state.Address{Link: "eth0", Prefix: netip.MustParsePrefix("192.0.2.10/32")}, state.Timeouts{TCP: 900},
 		),

@@ -20,6 +20,7 @@ import (
 	"gotest.tools/v3/golden"
 
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/inventory/inventorytest"
 	"github.com/lvsform/lvsform/testenv"
 )
 
@@ -124,7 +125,7 @@ func boot(t *testing.T, file string) *lab {
 
 func start(t *testing.T, file string) *lab {
 	t.Helper()
-	inv, err := inventory.Load(file)
+	inv, err := inventorytest.Load(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/lvsform/lvsform/cmd/lvsform/schema/schematest"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/inventory/inventorytest"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/state"
@@ -235,7 +236,7 @@ func TestExplainIsAsItsSchema(t *testing.T) {
 	files := append(slices.Collect(maps.Values(exampleFiles(t))), more...)
 	lost := 0
 	for _, file := range files {
-		inv, err := inventory.Load(file)
+		inv, err := inventorytest.Load(file)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/state/statetest"
 )
 
 // Booted is a kernel as it comes: the loopback device, the settings that
@@ -11,7 +12,7 @@ import (
 // appears with them.
 func Booted() *Kernel {
 	k := &Kernel{
-		State: state.NewHost(
+		State: statetest.Host(
 			state.Link{Name: "lo", MTU: 65536, Up: true}, state.Up{Link: "lo"},
 			state.Sysctl{Name: "net.ipv4.ip_forward", Setting: "0"},
 		),

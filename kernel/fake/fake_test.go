@@ -9,11 +9,12 @@ import (
 	"github.com/lvsform/lvsform/kernel/fake"
 	"github.com/lvsform/lvsform/kernel/kerneltest"
 	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/state/statetest"
 )
 
 func TestConformance(t *testing.T) {
 	k := &fake.Kernel{
-		State: state.NewHost(
+		State: statetest.Host(
 			state.Link{Name: kerneltest.Device, MTU: 1500, Up: true},
 			state.Up{Link: kerneltest.Device},
 			state.Link{Name: kerneltest.Spare, MTU: 1500, Up: true},
@@ -40,7 +41,7 @@ func TestConformance(t *testing.T) {
 // A tunnel begins with the settings of "default" and takes all it has along.
 func TestTunnelsOwn(t *testing.T) {
 	fallback := state.Sysctl{Name: state.ConfSysctl("ipv4", "default", "rp_filter"), Setting: "1"}
-	k := &fake.Kernel{State: state.NewHost(fallback)}
+	k := &fake.Kernel{State: statetest.Host(fallback)}
 	tunnel := state.TunnelLink{Name: "tun1.5", Type: state.TunnelGRE}
 	own := state.Sysctl{Name: state.ConfSysctl("ipv4", "tun1.5", "rp_filter"), Setting: "1"}
 	if _, missing, _ := k.Observe(context.Background(), []state.ID{state.IDOf(own)}); len(missing) != 0 {
@@ -52,14 +53,14 @@ func TestTunnelsOwn(t *testing.T) {
 		}
 	}
 	same := cmp.Comparer(func(a, b state.Item) bool { return a == b })
-	want := state.NewHost(fallback, tunnel, state.Link{Name: tunnel.Name, MTU: 1476, Up: true}, state.Up{Link: tunnel.Name}, own)
+	want := statetest.Host(fallback, tunnel, state.Link{Name: tunnel.Name, MTU: 1476, Up: true}, state.Up{Link: tunnel.Name}, own)
 	if diff := cmp.Diff(want, k.State, same); diff != "" {
 		t.Error(diff)
 	}
 	if err := k.Do(context.Background(), state.Change{Before: tunnel}); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(state.NewHost(fallback), k.State, same); diff != "" {
+	if diff := cmp.Diff(statetest.Host(fallback), k.State, same); diff != "" {
 		t.Error(diff)
 	}
 }

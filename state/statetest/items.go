@@ -1,4 +1,4 @@
-// Package statetest has sample items of every kind of state, for tests that
+// Package statetest makes state for tests: hosts, and sample items of every kind for tests that
 // walk all kinds.
 package statetest
 
@@ -39,4 +39,14 @@ func Items() []state.Item {
 		},
 		state.SyncDaemon{Role: state.SyncMaster, Interface: "eth0", ID: 1, MaxLen: 1472, Group: netip.MustParseAddr("224.0.0.81"), Port: 8848, TTL: 1},
 	}
+}
+
+// Host returns a host state that holds the given items; of several with the
+// same ID the last one stays.
+func Host(items ...state.Item) state.Host {
+	h := make(state.Host, len(items))
+	for _, i := range items {
+		h.Put(i)
+	}
+	return h
 }
