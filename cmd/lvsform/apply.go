@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -104,10 +105,14 @@ type Outcome struct {
 // test traffic if it is to.
 func (f *changeFlags) carryOut(cmd *cobra.Command, s *session, p *plan.Plan, reviewed, verifies bool) error {
 	out := &Outcome{FormatVersion: plan.FormatVersion, Plan: p}
-	err := f.change(cmd, s, p, reviewed, out)
-	if err == nil && verifies {
-		out.Verdict, err = verifyApplied(cmd, s, p)
+	opts := s.applyOptions(f.drain)
+	if verifies {
+		opts.Prove = func(context.Context) (err error) {
+			out.Verdict, err = verifyApplied(cmd, s, p)
+			return err
+		}
 	}
+	err := f.change(cmd, s, p, reviewed, out, opts)
 	if !f.asJSON {
 		if err == nil && out.Verdict != nil {
 			err = printReport(cmd, out.Verdict, false)
@@ -130,7 +135,7 @@ func (f *changeFlags) carryOut(cmd *cobra.Command, s *session, p *plan.Plan, rev
 }
 
 // change carries a plan out, and notes in out how far it came.
-func (f *changeFlags) change(cmd *cobra.Command, s *session, p *plan.Plan, reviewed bool, out *Outcome) error {
+func (f *changeFlags) change(cmd *cobra.Command, s *session, p *plan.Plan, reviewed bool, out *Outcome, opts apply.Options) error {
 	if !f.asJSON {
 		if err := p.WriteText(cmd.OutOrStdout(), textOptions(cmd, false)); err != nil {
 			return err
@@ -144,7 +149,7 @@ func (f *changeFlags) change(cmd *cobra.Command, s *session, p *plan.Plan, revie
 			return err
 		}
 	}
-	err := apply.Run(cmd.Context(), p, s.hosts, s.applyOptions(f.drain))
+	err := apply.Run(cmd.Context(), p, s.hosts, opts)
 	s.progress.end()
 	if stopped := (*apply.Error)(nil); errors.As(err, &stopped) {
 		stopped.Saved = reviewed

@@ -1,0 +1,67 @@
+package apply
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/plan"
+)
+
+// Error is a run that stopped. The hosts' journals hold what was done; making
+// the plan again and applying it goes on from there.
+type Error struct {
+	Step    string  // the wave, or adopt, ahead of the first
+	Faults  []Fault // one for each host that failed, by host name
+	Done    int     // steps carried out on all hosts, at least: one that was lost cannot say
+	Planned int
+	// Saved says that the plan was read from a file: it fits the hosts no more.
+	Saved bool
+}
+
+// Fault is what went wrong on one host.
+type Fault struct {
+	Host string
+	Err  error
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	for _, f := range e.Faults {
+		fmt.Fprintf(&b, "%s: %s: %s\n", f.Host, e.Step, plan.Plain(f.Err.Error()))
+	}
+	if e.unsure() {
+		b.WriteString("at least ")
+	}
+	fmt.Fprintf(&b, "%d of %d steps are done and recorded; ", e.Done, e.Planned)
+	stale := slices.ContainsFunc(e.Faults, func(f Fault) bool { return errors.As(f.Err, new(*staleError)) })
+	if stale || e.Saved && e.Done != 0 {
+		b.WriteString("plan again, look at what is different, and apply that")
+	} else {
+		b.WriteString("fix the cause and run the same command again: it resumes")
+	}
+	return b.String()
+}
+
+// unsure reports whether a host was lost before it could say how far it came.
+func (e *Error) unsure() bool {
+	return slices.ContainsFunc(e.Faults, func(f Fault) bool {
+		var answer *fault.Error
+		var stale *staleError
+		return !errors.As(f.Err, &answer) && !errors.As(f.Err, &stale)
+	})
+}
+
+// FaultKind implements fault.Kinded: it is the kind of the first host's error.
+func (e *Error) FaultKind() fault.Kind { return fault.Of(e.Faults[0].Err) }
+
+// staleError is a host that changed after the plan was made.
+type staleError struct{ what []string }
+
+func (e *staleError) Error() string {
+	return "changed since the plan was made: " + strings.Join(e.what, ", ")
+}
+
+func (e *staleError) FaultKind() fault.Kind { return fault.Stale }
