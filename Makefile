@@ -7,7 +7,7 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 # Packages with tests that change a kernel: they run a second time, in the lab,
 # -short of the laws that need none.
-KERNEL   := ./kernel ./agent/... ./verify
+KERNEL   := ./kernel ./kernel/traffic ./agent/... ./verify
 ifdef MODE
 DEMO     := modes/$(MODE)
 DEMO_VIP := 192.0.2.30

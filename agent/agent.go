@@ -11,7 +11,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
-	"github.com/lvsform/lvsform/kernel"
+	"github.com/lvsform/lvsform/kernel/traffic"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -36,7 +36,7 @@ type Agent struct {
 
 	// Of verify: what stays open between two requests.
 	probes  heldProbes
-	watch   *kernel.Watch
+	watch   *traffic.Watch
 	standIn standIn
 
 	// beforeWrite, which tests set, is called ahead of every change of a

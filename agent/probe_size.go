@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lvsform/lvsform/agent/wire"
-	"github.com/lvsform/lvsform/kernel"
+	"github.com/lvsform/lvsform/kernel/traffic"
 )
 
 const (
@@ -24,13 +24,13 @@ const (
 func (a *Agent) fullSize(ctx context.Context, _ wire.Nothing) (wire.FullSizes, error) {
 	var out wire.FullSizes
 	a.probes.open(func(fds []int) {
-		var waiting []*kernel.FullSize
-		where := map[*kernel.FullSize]int{} // in out
+		var waiting []*traffic.FullSize
+		where := map[*traffic.FullSize]int{} // in out
 		for _, fd := range fds {
 			if kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || kind != unix.SOCK_STREAM {
 				continue
 			}
-			f, err := kernel.NewFullSize(fd)
+			f, err := traffic.NewFullSize(fd)
 			one := wire.FullSize{Local: localOf(fd)}
 			if err != nil {
 				one.Failed = err.Error()
@@ -47,7 +47,7 @@ func (a *Agent) fullSize(ctx context.Context, _ wire.Nothing) (wire.FullSizes, e
 				}
 			}
 			for until := time.Now().Add(fullSizeWait); len(waiting) != 0 && time.Now().Before(until) && ctx.Err() == nil; {
-				waiting = slices.DeleteFunc(waiting, func(f *kernel.FullSize) bool {
+				waiting = slices.DeleteFunc(waiting, func(f *traffic.FullSize) bool {
 					one := &out.Sent[where[f]]
 					done, open := f.Acknowledged()
 					one.Acknowledged, one.HungUp = done, !open

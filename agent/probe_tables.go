@@ -6,11 +6,11 @@ import (
 	"sync"
 
 	"github.com/lvsform/lvsform/agent/wire"
-	"github.com/lvsform/lvsform/kernel"
+	"github.com/lvsform/lvsform/kernel/traffic"
 )
 
 func (a *Agent) connections(ctx context.Context, req wire.ConnectionsRequest) (wire.Connections, error) {
-	table, err := kernel.FindConnections(ctx, req.Service, req.Addresses, req.Clients)
+	table, err := traffic.FindConnections(ctx, req.Service, req.Addresses, req.Clients)
 	out := wire.Connections{Active: table.Active, Inactive: table.Inactive, Templates: table.Templates}
 	for _, c := range table.Found {
 		out.Found = append(out.Found, wire.Connection(c))
@@ -20,7 +20,7 @@ func (a *Agent) connections(ctx context.Context, req wire.ConnectionsRequest) (w
 
 func (a *Agent) sockets(ctx context.Context, req wire.SocketsRequest) (wire.Sockets, error) {
 	var out wire.Sockets
-	found, err := kernel.FindSockets(ctx, req.Ports, req.Peers)
+	found, err := traffic.FindSockets(ctx, req.Ports, req.Peers)
 	for _, s := range found {
 		out.Found = append(out.Found, wire.Socket(s))
 	}
@@ -28,7 +28,7 @@ func (a *Agent) sockets(ctx context.Context, req wire.SocketsRequest) (wire.Sock
 }
 
 func (a *Agent) listeners(ctx context.Context, req wire.ListenersRequest) (wire.Listeners, error) {
-	found, err := kernel.FindListeners(ctx, req.Protocol)
+	found, err := traffic.FindListeners(ctx, req.Protocol)
 	return wire.Listeners{Addresses: found}, err
 }
 
@@ -37,7 +37,7 @@ func (a *Agent) whoHas(ctx context.Context, req wire.WhoHasRequest) (wire.WhoHas
 	var all sync.WaitGroup
 	for i, q := range req.Questions {
 		all.Go(func() {
-			macs, err := kernel.WhoHas(ctx, q.Device, q.Source, q.Target)
+			macs, err := traffic.WhoHas(ctx, q.Device, q.Source, q.Target)
 			out.Answers[i].MACs = macs
 			if err != nil {
 				out.Answers[i].Failed = err.Error()
@@ -49,12 +49,12 @@ func (a *Agent) whoHas(ctx context.Context, req wire.WhoHasRequest) (wire.WhoHas
 }
 
 func (a *Agent) neighbour(_ context.Context, req wire.NeighbourRequest) (wire.Neighbour, error) {
-	mac, permanent, err := kernel.Neighbour(req.Device, req.Address)
+	mac, permanent, err := traffic.Neighbour(req.Device, req.Address)
 	return wire.Neighbour{MAC: mac, Permanent: permanent}, err
 }
 
 func (a *Agent) echo(ctx context.Context, req wire.EchoRequest) (wire.Echo, error) {
-	asked, answered, err := kernel.Echo(ctx, req.From, req.To, req.Timeout)
+	asked, answered, err := traffic.Echo(ctx, req.From, req.To, req.Timeout)
 	out := wire.Echo{Asked: asked, Answered: answered}
 	if err != nil {
 		out.Failed = err.Error()

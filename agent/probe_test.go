@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lvsform/lvsform/agent/wire"
-	"github.com/lvsform/lvsform/kernel"
+	"github.com/lvsform/lvsform/kernel/traffic"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -53,7 +53,7 @@ func probesAreHeldInOrderAndClosed(t *testing.T, address string) {
 		if got := conn.RemoteAddr().String(); got != p.Local.String() {
 			t.Errorf("connection %d came from %s, the probe is from %s", i, got, p.Local)
 		}
-		found, err := kernel.FindSockets(t.Context(), []uint16{to.Port()}, []uint16{p.Local.Port()})
+		found, err := traffic.FindSockets(t.Context(), []uint16{to.Port()}, []uint16{p.Local.Port()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/lvsform/lvsform/agent/wire"
-	"github.com/lvsform/lvsform/kernel"
+	"github.com/lvsform/lvsform/kernel/traffic"
 )
 
 // maxWatch is the longest watch the agent agrees to.
@@ -18,14 +18,14 @@ func (a *Agent) watchStart(_ context.Context, req wire.WatchRequest) (wire.Nothi
 	if len(req.Patterns) == 0 || req.Limit <= 0 || req.Limit > maxWatch {
 		return wire.Nothing{}, fmt.Errorf("a watch for %d patterns and %s is not possible", len(req.Patterns), req.Limit)
 	}
-	patterns := make([]kernel.Pattern, len(req.Patterns))
+	patterns := make([]traffic.Pattern, len(req.Patterns))
 	for i, p := range req.Patterns {
 		if len(p.To) == 0 {
 			return wire.Nothing{}, errors.New("a watch for packets to anybody is not possible")
 		}
-		patterns[i] = kernel.Pattern(p)
+		patterns[i] = traffic.Pattern(p)
 	}
-	w, err := kernel.StartWatch(patterns, req.Limit)
+	w, err := traffic.StartWatch(patterns, req.Limit)
 	a.watch = w
 	return wire.Nothing{}, err
 }

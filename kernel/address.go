@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/lvsform/lvsform/kernel/traffic"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -138,7 +139,7 @@ func (k *Kernel) announce(link netlink.Link, ip netip.Addr) error {
 	if a.Flags&net.FlagUp == 0 || a.Flags&silent != 0 || a.Flags&net.FlagBroadcast == 0 || len(a.HardwareAddr) != 6 {
 		return nil
 	}
-	err := announce(a.Index, a.HardwareAddr, ip)
+	err := traffic.Announce(a.Index, a.HardwareAddr, ip)
 	if errors.Is(err, unix.ENETDOWN) {
 		return nil // no carrier: there is nobody on the segment
 	}

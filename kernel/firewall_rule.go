@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lvsform/lvsform/kernel/traffic"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -38,11 +39,11 @@ type xtables struct {
 func allXtables() []xtables {
 	return []xtables{
 		{state.FirewallIPv4, "iptables",
-			legacyTables{procNet + "ip_tables_names", unix.AF_INET, unix.IPPROTO_IP, 64, 5, ipv4Entry()}, unix.NFPROTO_IPV4},
+			legacyTables{traffic.ProcNet + "ip_tables_names", unix.AF_INET, unix.IPPROTO_IP, 64, 5, ipv4Entry()}, unix.NFPROTO_IPV4},
 		{state.FirewallIPv6, "ip6tables",
-			legacyTables{procNet + "ip6_tables_names", unix.AF_INET6, unix.IPPROTO_IPV6, 64, 5, ipv6Entry()}, unix.NFPROTO_IPV6},
+			legacyTables{traffic.ProcNet + "ip6_tables_names", unix.AF_INET6, unix.IPPROTO_IPV6, 64, 5, ipv6Entry()}, unix.NFPROTO_IPV6},
 		{state.FirewallARP, "arptables",
-			legacyTables{procNet + "arp_tables_names", unix.AF_INET, unix.IPPROTO_IP, 96, 3, arpEntry()}, unix.NFPROTO_ARP},
+			legacyTables{traffic.ProcNet + "arp_tables_names", unix.AF_INET, unix.IPPROTO_IP, 96, 3, arpEntry()}, unix.NFPROTO_ARP},
 	}
 }
 

@@ -32,7 +32,7 @@ func foreignOf(t *testing.T, k *Kernel, vips ...string) (signs []state.Foreign, 
 		return u.Minflt
 	}
 	before := faults()
-	signs, err := k.Foreign(t.Context(), addrs(vips...))
+	signs, err := k.Foreign(t.Context(), kerneltest.Addrs(vips...))
 	if err != nil {
 		t.Fatal(err)
 	}

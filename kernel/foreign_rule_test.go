@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/lvsform/lvsform/kernel/kerneltest"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -51,7 +52,7 @@ func TestForeignRules(t *testing.T) {
 		}},
 		{"", []foreignRule{{"iptables nat", "POSTROUTING", "-m ipvs --vproto 6 -j MASQUERADE"}}},
 	} {
-		got := allXtables()[0].foreignRules(foreignSave, addrs(strings.Fields(test.vips)...))
+		got := allXtables()[0].foreignRules(foreignSave, kerneltest.Addrs(strings.Fields(test.vips)...))
 		if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(foreignRule{})); diff != "" {
 			t.Errorf("%q (-want +got)\n%s", test.vips, diff)
 		}
@@ -62,7 +63,7 @@ func TestForeignRules(t *testing.T) {
 func TestForeignRulesOfARP(t *testing.T) {
 	want := []foreignRule{{"arptables filter", "INPUT", "-d 192.0.2.30 -j DROP"}}
 	for _, line := range []string{"-j DROP -d 192.0.2.30", "-j DROP -i * -o * -d 192.0.2.30", "-d 192.0.2.30 -j DROP"} {
-		got := allXtables()[2].foreignRules(arpSave("Chain INPUT (policy ACCEPT)\n"+line+"\n\nChain OUTPUT (policy ACCEPT)\n-j DROP -d 192.0.2.31\n"), addrs("192.0.2.30"))
+		got := allXtables()[2].foreignRules(arpSave("Chain INPUT (policy ACCEPT)\n"+line+"\n\nChain OUTPUT (policy ACCEPT)\n-j DROP -d 192.0.2.31\n"), kerneltest.Addrs("192.0.2.30"))
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(foreignRule{})); diff != "" {
 			t.Errorf("%q (-want +got)\n%s", line, diff)
 		}

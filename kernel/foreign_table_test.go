@@ -9,6 +9,8 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
+
+	"github.com/lvsform/lvsform/kernel/kerneltest"
 )
 
 // extension is a match or a target in a legacy table.
@@ -76,7 +78,7 @@ func TestScanLegacyTable(t *testing.T) {
 			for _, e := range append(test.entries, test.layout.rule("", "", end)) {
 				entries = append(entries, e...)
 			}
-			got := test.layout.scan(entries, addrs("192.0.2.30", "2001:db8::1e"))
+			got := test.layout.scan(entries, kerneltest.Addrs("192.0.2.30", "2001:db8::1e"))
 			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(tableSigns{})); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -98,7 +100,7 @@ func TestScanLegacyTableOfNonsense(t *testing.T) {
 			entries[at] = rapid.Byte().Draw(t, "octet's value")
 		}
 		entries = entries[:rapid.IntRange(0, len(entries)).Draw(t, "length")]
-		if got := l.scan(entries, addrs("192.0.2.30", "2001:db8::1e")); len(got.chains) > 2 {
+		if got := l.scan(entries, kerneltest.Addrs("192.0.2.30", "2001:db8::1e")); len(got.chains) > 2 {
 			t.Errorf("chains: %q", got.chains)
 		}
 	})
@@ -184,7 +186,7 @@ func TestNFTExpressions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			x := nftExpressions{family: test.family, vips: addrs("192.0.2.30", "2001:db8::1e"), loads: map[uint32]nftLoad{}}
+			x := nftExpressions{family: test.family, vips: kerneltest.Addrs("192.0.2.30", "2001:db8::1e"), loads: map[uint32]nftLoad{}}
 			if err := x.read(ad); err != nil || x.names != test.want {
 				t.Errorf("names %q, want %q, %v", x.names, test.want, err)
 			}

@@ -1,4 +1,4 @@
-package kernel
+package traffic
 
 import (
 	"bufio"
@@ -33,15 +33,15 @@ type Connections struct {
 	Templates int
 }
 
-// The tables below belong to a network namespace. /proc/net is the one of the
-// process' first thread, which is another than ours in the tests.
-const procNet = "/proc/thread-self/net/"
+// ProcNet is where the kernel has the tables of a network namespace. /proc/net
+// is the one of the process' first thread, which is another than ours in the tests.
+const ProcNet = "/proc/thread-self/net/"
 
 // FindConnections looks clients up in the connection table, among those to the
 // given addresses of the service. The table of a busy director has millions of
 // rows: it is read once, a row at a time.
 func FindConnections(ctx context.Context, service state.ServiceID, addresses, clients []netip.AddrPort) (Connections, error) {
-	f, err := os.Open(procNet + "ip_vs_conn")
+	f, err := os.Open(ProcNet + "ip_vs_conn")
 	if errors.Is(err, fs.ErrNotExist) {
 		return Connections{}, errors.New("the module ip_vs is not loaded")
 	}

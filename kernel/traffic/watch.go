@@ -1,4 +1,10 @@
-package kernel
+// Package traffic shows what this host's kernel sees of traffic: it counts
+// packets that come in, reads the tables of connections, sockets and neighbours,
+// and sends the few packets that ask or tell a neighbour something. It changes
+// no item of package state.
+//
+// Everything happens in the network namespace of the calling thread.
+package traffic
 
 import (
 	"context"

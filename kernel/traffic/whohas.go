@@ -1,4 +1,4 @@
-package kernel
+package traffic
 
 import (
 	"bufio"
@@ -178,7 +178,7 @@ func neighbourQuestion(mac net.HardwareAddr, source, target netip.Addr) question
 // Neighbour looks an IPv4 address up in the neighbour table of a device; mac is
 // empty when it has no entry, or none that is of use.
 func Neighbour(device string, address netip.Addr) (mac string, permanent bool, err error) {
-	f, err := os.Open(procNet + "arp")
+	f, err := os.Open(ProcNet + "arp")
 	if err != nil {
 		return "", false, err
 	}

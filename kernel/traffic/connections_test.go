@@ -1,4 +1,4 @@
-package kernel
+package traffic
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package kernel
+package traffic
 
 import (
 	"encoding/binary"
@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"github.com/lvsform/lvsform/kernel/kerneltest"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -81,14 +82,6 @@ const (
 	none     = 0
 )
 
-func addrs(list ...string) []netip.Addr {
-	var out []netip.Addr
-	for _, a := range list {
-		out = append(out, netip.MustParseAddr(a))
-	}
-	return out
-}
-
 func sighting(from, to string, opening bool, mark uint32) *Sighting {
 	s := &Sighting{To: netip.MustParseAddrPort(to), Opening: opening, Mark: mark}
 	if from != "" {
@@ -110,8 +103,8 @@ func TestWatch(t *testing.T) {
 		dip6, rip6         = "2001:db8::3", "2001:db8::4"
 	)
 	ports := []uint16{80}
-	clients4, service4 := addrs("192.0.2.8", "192.0.2.7"), addrs("192.0.2.30")
-	clients6, service6 := addrs("2001:db8::8", "2001:db8::7"), addrs("2001:db8::30")
+	clients4, service4 := kerneltest.Addrs("192.0.2.8", "192.0.2.7"), kerneltest.Addrs("192.0.2.30")
+	clients6, service6 := kerneltest.Addrs("2001:db8::8", "2001:db8::7"), kerneltest.Addrs("2001:db8::30")
 	patterns := []Pattern{
 		{Protocol: state.TCP, From: clients4, To: service4, ToPorts: ports},
 		{Protocol: state.TCP, From: service4, FromPorts: ports, To: clients4},
@@ -120,7 +113,7 @@ func TestWatch(t *testing.T) {
 		{Protocol: state.TCP, From: service6, FromPorts: ports, To: clients6},
 		{Protocol: state.TCP, To: service6, ToPorts: ports, Opening: true},
 		{Protocol: state.UDP, From: clients4, To: service4, ToPorts: []uint16{53, 54}},
-		{Protocol: protocolICMP, From: addrs(rip), To: service4},
+		{Protocol: protocolICMP, From: kerneltest.Addrs(rip), To: service4},
 		{Protocol: state.TCP, From: clients4, To: service4, ToPorts: ports, Opening: true, Wrapped: true},
 		{Protocol: state.TCP, From: clients6, To: service6, ToPorts: ports, Opening: true, Wrapped: true},
 	}
@@ -203,7 +196,7 @@ func TestWatchOfManyClients(t *testing.T) {
 	for i := range 100 {
 		clients = append(clients, netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: byte(i)}))
 	}
-	vip := addrs("2001:db8::1:1")
+	vip := kerneltest.Addrs("2001:db8::1:1")
 	patterns := []Pattern{
 		{Protocol: state.TCP, From: clients, To: vip, ToPorts: []uint16{80}},
 		{Protocol: state.TCP, From: vip, FromPorts: []uint16{80}, To: clients},
@@ -225,8 +218,8 @@ func TestWatchOfManyClients(t *testing.T) {
 // that matches.
 func TestWatchTakesAnything(t *testing.T) {
 	patterns := []Pattern{
-		{Protocol: state.TCP, From: addrs("192.0.2.7"), To: addrs("192.0.2.30")},
-		{Protocol: state.TCP, To: addrs("192.0.2.30"), ToPorts: []uint16{80}, Opening: true, Wrapped: true},
+		{Protocol: state.TCP, From: kerneltest.Addrs("192.0.2.7"), To: kerneltest.Addrs("192.0.2.30")},
+		{Protocol: state.TCP, To: kerneltest.Addrs("192.0.2.30"), ToPorts: []uint16{80}, Opening: true, Wrapped: true},
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		p := slices.Clone(rapid.SampledFrom([][]byte{

@@ -1,4 +1,4 @@
-package kernel
+package traffic
 
 import (
 	"bytes"
@@ -10,10 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// announce sends an unsolicited answer for the address on a device: a
+// Announce sends an unsolicited answer for the address on a device: a
 // gratuitous ARP reply (RFC 5227 section 3), or for IPv6 an unsolicited
-// neighbour advertisement with the override flag (RFC 4861 section 7.2.6).
-func announce(device int, mac net.HardwareAddr, ip netip.Addr) error {
+// neighbour advertisement with the override flag (RFC 4861 section 7.2.6). The device is
+// named by its index.
+func Announce(device int, mac net.HardwareAddr, ip netip.Addr) error {
 	proto, to, payload := unix.ETH_P_ARP, net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, gratuitousARP(mac, ip)
 	if ip.Is6() {
 		// The all-nodes group ff02::1.

@@ -1,4 +1,4 @@
-package kernel
+package traffic
 
 import (
 	"context"
@@ -44,17 +44,17 @@ func newSegment(t *testing.T) *segment {
 		}
 		t.Cleanup(func() { _ = ns.Close() })
 	}
-	k, err := Open()
+	route, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(k.Close)
+	defer route.Close()
 	wire := &netlink.Veth{
 		LinkAttrs:     netlink.LinkAttrs{Name: "eth0"},
 		PeerName:      "eth0",
 		PeerNamespace: netlink.NsFd(s.there),
 	}
-	if err := k.route.LinkAdd(wire); err != nil {
+	if err := route.LinkAdd(wire); err != nil {
 		t.Fatal(err)
 	}
 	s.configure("192.0.2.7/24", "2001:db8::7/64")
@@ -166,7 +166,7 @@ func TestWatchOnAWire(t *testing.T) {
 	s := newSegment(t)
 	for ip, from := range map[string]string{"192.0.2.30": "192.0.2.7", "2001:db8::30": "2001:db8::7"} {
 		service := netip.MustParseAddrPort(s.listen(net.JoinHostPort(ip, "0")).Addr().String())
-		clients, vip, ports := addrs(from), addrs(ip), []uint16{service.Port()}
+		clients, vip, ports := kerneltest.Addrs(from), kerneltest.Addrs(ip), []uint16{service.Port()}
 		requests := []Pattern{{Protocol: state.TCP, From: clients, To: vip, ToPorts: ports}}
 		replies := []Pattern{{Protocol: state.TCP, From: vip, FromPorts: ports, To: clients}}
 		anybody := []Pattern{{Protocol: state.TCP, To: vip, ToPorts: ports, Opening: true}}
@@ -304,14 +304,14 @@ func TestFullSize(t *testing.T) {
 // setMTU narrows the wire at the end it is called in.
 func (s *segment) setMTU(n int) {
 	s.t.Helper()
-	k, err := Open()
+	route, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer k.Close()
-	link, err := k.route.LinkByName("eth0")
+	defer route.Close()
+	link, err := route.LinkByName("eth0")
 	if err == nil {
-		err = k.route.LinkSetMTU(link, n)
+		err = route.LinkSetMTU(link, n)
 	}
 	if err != nil {
 		s.t.Fatal(err)
@@ -338,46 +338,5 @@ func TestFindSocketsOnAWire(t *testing.T) {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 		_ = conn.Close()
-	}
-}
-
-// A destination that is this host's own address takes connections from this
-// host, so one host makes a row.
-func TestFindConnectionsOfIPVS(t *testing.T) {
-	k := newNamespace(t)
-	vip, rip := netip.MustParseAddrPort("192.0.2.30:80"), netip.MustParseAddrPort("192.0.2.4:80")
-	id := state.ServiceID{Protocol: state.TCP, Address: vip}
-	for _, item := range []state.Item{
-		state.Module{Name: "ip_vs_rr"},
-		state.Address{Link: kerneltest.Device, Prefix: netip.MustParsePrefix("192.0.2.30/32")},
-		state.Address{Link: kerneltest.Device, Prefix: netip.MustParsePrefix("192.0.2.4/32")},
-		state.Service{ServiceID: id, Scheduler: "rr", PersistenceBits: 32},
-		state.Destination{Service: id, Address: rip, Forward: state.ForwardDR, Weight: 1},
-	} {
-		if err := k.Do(t.Context(), state.Change{After: item}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	listener, err := net.Listen("tcp", vip.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close() //nolint:errcheck // of a test
-	conn, err := net.Dial("tcp", vip.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close() //nolint:errcheck // of a test
-	client := netip.MustParseAddrPort(conn.LocalAddr().String())
-	got, err := FindConnections(t.Context(), id, []netip.AddrPort{vip}, []netip.AddrPort{client})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(Connections{Found: []Connection{{client, rip, "ESTABLISHED"}}}, got, byText); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
-	got, err = FindConnections(t.Context(), id, []netip.AddrPort{vip}, nil)
-	if err != nil || got.Active != 1 {
-		t.Errorf("of others: %+v, %v", got, err)
 	}
 }

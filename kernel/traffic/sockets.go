@@ -1,4 +1,4 @@
-package kernel
+package traffic
 
 import (
 	"bufio"
@@ -59,7 +59,7 @@ func portTexts(ports []uint16) map[string]bool {
 func readSockets(ctx context.Context, protocol state.Protocol, wanted func(local, remote, state string) bool) ([]Socket, error) {
 	var out []Socket
 	for _, name := range []string{string(protocol), string(protocol) + "6"} {
-		f, err := os.Open(procNet + name)
+		f, err := os.Open(ProcNet + name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // a kernel without IPv6
 		}
