@@ -333,7 +333,7 @@ func TestAgentDies(t *testing.T) {
 		if stopped.Done > at {
 			t.Errorf("died at step %d: says that %d are done", at, stopped.Done)
 		}
-		if !strings.Contains(err.Error(), "input/output error") || !strings.Contains(err.Error(), "goes on from there") {
+		if !strings.Contains(err.Error(), "input/output error") || !strings.Contains(err.Error(), "it resumes") {
 			t.Errorf("died at step %d: the error does not say why or how to go on: %v", at, err)
 		}
 		for _, k := range w.kernels {
