@@ -73,9 +73,17 @@ func echoAll(f *Fleet) error {
 	return nil
 }
 
-// connectTo reaches one host.
+// connectTo reaches one host. Options.Progress hears of its steps, not that it is done.
 func connectTo(ctx context.Context, t Target, o *Options) (*Fleet, error) {
-	f := Dial(ctx, []Target{t}, o)
+	alone := *o
+	if tell := o.Progress; tell != nil {
+		alone.Progress = func(host, step string) {
+			if step != "" {
+				tell(host, step)
+			}
+		}
+	}
+	f := Dial(ctx, []Target{t}, &alone)
 	_, err := f.Host(t.Name)
 	return f, err
 }
