@@ -3,6 +3,10 @@
 GO       ?= go
 BIN      := bin/lvsform
 LINT     := bin/tools/golangci-lint-v2.12.2
+DEADCODE := bin/tools/deadcode-v0.52.0
+# Packages that are there for tests; and the lab's way to a host, which the
+# stories of cmd use from their own package.
+FOR_TESTS := (test|/fake)/[^/]*\.go:|unreachable func: Lab\.Dial$$
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 # Packages with tests that change a kernel: they run a second time, in the lab,
@@ -44,13 +48,21 @@ test-unit: build # tests on this machine; the ones that boot a lab are among the
 test-kernel: build # tests that change a kernel, inside the lab
 	$(GO) test -count=1 -short -exec '$(CURDIR)/$(BIN) lab --here $(CURDIR)/testenv/testdata/kernel.yaml --' $(KERNEL)
 
-lint: $(LINT) ## golangci-lint, pinned, with the linters of .golangci.yml
+lint: $(LINT) $(DEADCODE) ## golangci-lint, pinned, with the linters of .golangci.yml; and code that only tests reach
 	$(LINT) run ./...
+	@dead=$$($(DEADCODE) ./...) || exit 1; \
+	dead=$$(printf '%s\n' "$$dead" | grep -Ev '$(FOR_TESTS)'); \
+	[ -z "$$dead" ] || { echo "no command reaches this code; move it into the tests that use it, or remove it:"; echo "$$dead"; exit 1; } >&2
 
 $(LINT):
 	@mkdir -p $(@D)
 	cd $(@D) && GOBIN=$(CURDIR)/$(@D) $(GO) install -ldflags='-s -w' github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(subst golangci-lint-,,$(@F))
 	mv $(@D)/golangci-lint $@
+
+$(DEADCODE):
+	@mkdir -p $(@D)
+	cd $(@D) && GOBIN=$(CURDIR)/$(@D) $(GO) install -ldflags='-s -w' golang.org/x/tools/cmd/deadcode@$(subst deadcode-,,$(@F))
+	mv $(@D)/deadcode $@
 
 bench: setup build ## measure the speed the docs claim, as ratios in one run
 	$(GO) test -run '^$$' -bench . -benchtime 3x ./plan ./inventory ./remote
