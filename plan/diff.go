@@ -59,8 +59,8 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 		e, ours := held[id]
 		return ours && !asFound(e) || others[id].topology != "" && !others[id].found || refused[id] // which is one conflict, not two
 	}
-	h.Errors = append(h.Errors, trespasses(h.Actions, obs, lvsforms)...)
-	h.Errors = append(h.Errors, castaways(h.Actions, obs, func(id state.ID) bool {
+	h.Errors = append(h.Errors, conflicts(h.Actions, obs, lvsforms)...)
+	h.Errors = append(h.Errors, orphans(h.Actions, obs, func(id state.ID) bool {
 		_, ours := held[id]
 		return ours || others[id].topology != ""
 	})...)

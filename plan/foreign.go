@@ -21,12 +21,12 @@ func conflict(is, want state.Item, signs []state.Foreign) *fault.Error {
 		state.IDOf(is), is.Value(), want.Value(), suspicion(signs))
 }
 
-// trespasses are the conflicts of actions with another program that balances
+// conflicts are the conflicts of actions with another program that balances
 // on the host: they change destinations in a virtual service, or a sync daemon,
 // that lvsform did not make. A health checker does the same all the time, and a
 // real server without weight may be a dead one. What lvsform made itself it may
 // take away.
-func trespasses(actions []Action, obs wire.Observed, lvsforms func(state.ID) bool) []*fault.Error {
+func conflicts(actions []Action, obs wire.Observed, lvsforms func(state.ID) bool) []*fault.Error {
 	if suspects(obs.Foreign) == nil {
 		return nil
 	}
@@ -65,9 +65,9 @@ func trespasses(actions []Action, obs wire.Observed, lvsforms func(state.ID) boo
 	return out
 }
 
-// castaways are the conflicts of removing a virtual service in which there are
+// orphans are the conflicts of removing a virtual service in which there are
 // destinations that no journal holds: the kernel removes them with it.
-func castaways(actions []Action, obs wire.Observed, recorded func(state.ID) bool) []*fault.Error {
+func orphans(actions []Action, obs wire.Observed, recorded func(state.ID) bool) []*fault.Error {
 	going := map[state.ServiceID]bool{}
 	for _, a := range actions {
 		if s, ok := a.Before.Item.(state.Service); ok && a.Op == state.Remove {

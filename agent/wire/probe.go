@@ -163,7 +163,7 @@ type WatchRequest struct {
 	Limit    time.Duration `json:"limit"` // the watch ends by itself; nanoseconds
 }
 
-// Pattern is kernel.Pattern, which documents it.
+// Pattern is traffic.Pattern of package kernel/traffic, which documents it.
 type Pattern struct {
 	Protocol  state.Protocol `json:"protocol"`
 	From      []netip.Addr   `json:"from,omitempty"`
@@ -179,7 +179,7 @@ type Watched struct {
 	Seen []Sighting `json:"seen,omitempty"` // in no order
 }
 
-// Sighting is kernel.Sighting, which documents it.
+// Sighting is traffic.Sighting of package kernel/traffic, which documents it.
 type Sighting struct {
 	Tunnel    string         `json:"tunnel,omitempty"`
 	OuterFrom netip.Addr     `json:"outer_from,omitzero"`
