@@ -21,8 +21,8 @@ func conflict(is, want state.Item, signs []state.Foreign) *fault.Error {
 		state.IDOf(is), is.Value(), want.Value(), suspicion(signs))
 }
 
-// conflicts are the conflicts of actions with another program that balances
-// on the host: they change destinations in a virtual service, or a sync daemon,
+// conflicts are what the actions would take from another program that balances
+// on the host. They change destinations in a virtual service, or a sync daemon,
 // that lvsform did not make. A health checker does the same all the time, and a
 // real server without weight may be a dead one. What lvsform made itself it may
 // take away.
@@ -65,8 +65,8 @@ func conflicts(actions []Action, obs wire.Observed, lvsforms func(state.ID) bool
 	return out
 }
 
-// orphans are the conflicts of removing a virtual service in which there are
-// destinations that no journal holds: the kernel removes them with it.
+// orphans are the destinations that no journal holds, in a virtual service that
+// is to be removed: the kernel would remove them with it.
 func orphans(actions []Action, obs wire.Observed, recorded func(state.ID) bool) []*fault.Error {
 	going := map[state.ServiceID]bool{}
 	for _, a := range actions {
