@@ -9,14 +9,18 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/lvsform/lvsform/state"
 )
 
-// Kernel is a kernel in memory. The zero value has nothing at all.
+// Kernel is a kernel in memory. The zero value has nothing at all. Several agents
+// may ask it at the same time; who reads its fields meanwhile must not.
 type Kernel struct {
+	mu sync.Mutex // held while State is looked at or changed, not by BeforeDo
+
 	State state.Host
 	// Modules that can be loaded, as a kernel's folder of modules would hold.
 	Modules []string
@@ -34,6 +38,8 @@ type Kernel struct {
 
 // Observe answers as kernel.Kernel does.
 func (k *Kernel) Observe(_ context.Context, asked []state.ID) (state.Host, []state.Missing, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	host := state.Host{}
 	for _, i := range k.State {
 		if !i.Kind().Traits().Named { // those only when asked for
@@ -92,6 +98,8 @@ func (k *Kernel) Do(_ context.Context, c state.Change) error {
 			return err
 		}
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if err := k.refuse(c); err != nil {
 		return fmt.Errorf("%s: %w", c, err)
 	}
@@ -113,6 +121,8 @@ func (k *Kernel) ActiveConnections([]state.Destination) (uint64, error) { return
 
 // Announce answers as kernel.Kernel does, and remembers.
 func (k *Kernel) Announce(a state.Address) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if !k.State.Has(a) {
 		return unix.EADDRNOTAVAIL
 	}
