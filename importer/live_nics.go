@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/lvsform/lvsform/firewall"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/state"
 )
@@ -140,14 +141,14 @@ func (l *live) concerns() []netip.Addr {
 					out = append(out, i.Prefix.Addr(), i.Peer)
 				}
 			case state.FirewallRule:
-				if f := parseDNAT(i); f != nil {
-					out = append(out, f.Listen.Addr(), f.To.Addr())
-				}
-				if m, ok := parseMark(i); ok {
-					out = append(out, m.vip)
-				}
-				if s, ok := parseSNAT(i); ok {
-					out = append(out, s.pool...)
+				rule, _ := firewall.Parse(i)
+				switch rule := rule.(type) {
+				case firewall.DNAT:
+					out = append(out, rule.Listen.Addr(), rule.To.Addr())
+				case firewall.Mark:
+					out = append(out, rule.VIP)
+				case firewall.SourceNAT:
+					out = append(out, pool(rule.Sources)...)
 				}
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/lvsform/lvsform/firewall"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/state"
@@ -48,15 +49,16 @@ func (s *liveService) name(h *liveHost) (why string) {
 		s.vip, s.protocol = id.Address.Addr(), inventory.Protocol(id.Protocol)
 	}
 	for _, r := range h.rules("mangle", "PREROUTING") {
-		m, ok := parseMark(r)
-		if !ok || id.FWMark == 0 || m.mark != id.FWMark || m.vip.Is6() != id.IPv6 {
+		m, ok := firewall.ParseMark(r)
+		if !ok || id.FWMark == 0 || m.Mark != id.FWMark || m.VIP.Is6() != id.IPv6 {
 			continue
 		}
-		if s.vip.IsValid() && (s.vip != m.vip || s.protocol != m.protocol) {
+		protocol := inventory.Protocol(m.Protocol)
+		if s.vip.IsValid() && (s.vip != m.VIP || s.protocol != protocol) {
 			return "more than one VIP or protocol gets the mark, and an inventory has one"
 		}
-		s.vip, s.protocol = m.vip, m.protocol
-		s.ports = append(s.ports, m.port)
+		s.vip, s.protocol = m.VIP, protocol
+		s.ports = append(s.ports, m.Port)
 	}
 	slices.Sort(s.ports)
 	switch {
@@ -240,9 +242,9 @@ func needsAddress(h *inventory.Host, a netip.Addr, is6 bool) bool {
 // redirected is the port to which a real server redirects a service's, or 0.
 func redirected(h *liveHost, s *inventory.Service) uint16 {
 	for _, rule := range h.rules("nat", "PREROUTING") {
-		r, ok := parseRedirect(rule)
-		if ok && r.vip == s.VIP && r.protocol == s.Protocol && (r.port == s.Port && s.FWMark == 0 || slices.Contains(s.Ports, r.port)) {
-			return r.to
+		r, ok := firewall.ParseRedirect(rule)
+		if ok && r.VIP == s.VIP && r.Protocol == state.Protocol(s.Protocol) && (r.Port == s.Port && s.FWMark == 0 || slices.Contains(s.Ports, r.Port)) {
+			return r.To
 		}
 	}
 	return 0
@@ -252,8 +254,9 @@ func redirected(h *liveHost, s *inventory.Service) uint16 {
 // without source NAT.
 func sources(s *liveService, director *liveHost, rip netip.Addr) []netip.Addr {
 	for _, rule := range director.rules("nat", "POSTROUTING") {
-		r, ok := parseSNAT(rule)
-		if !ok || r.vip != s.vip {
+		r, ok := firewall.ParseSourceNAT(rule)
+		addresses := pool(r.Sources)
+		if !ok || addresses == nil || r.VIP != s.vip {
 			continue
 		}
 		port := s.item.Address.Port()
@@ -261,8 +264,8 @@ func sources(s *liveService, director *liveHost, rip netip.Addr) []netip.Addr {
 			port = s.ports[0]
 		}
 		nic, _ := director.inv.Egress(rip)
-		if r.port == port && (r.server == rip || !r.server.IsValid() && nic != nil && nic.Name == r.device) {
-			return r.pool
+		if r.Port == port && (r.Server == rip || !r.Server.IsValid() && nic != nil && nic.Name == r.Device) {
+			return addresses
 		}
 	}
 	return nil

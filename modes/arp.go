@@ -1,9 +1,9 @@
 package modes
 
 import (
-	"fmt"
 	"slices"
 
+	"github.com/lvsform/lvsform/firewall"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/state"
 )
@@ -61,15 +61,12 @@ func arpSetting(n *inventory.NIC, setting string, reason Reason, values ...strin
 // questions the server asks in the VIP's name.
 func arpRules(l leg, n *inventory.NIC) []Want {
 	own, _ := address(n, false)
-	rule := func(chain, spec string, reason Reason) Want {
-		return Want{
-			Item: state.FirewallRule{Family: state.FirewallARP, Table: "filter", Chain: chain, Spec: spec},
-			Role: inventory.RoleRealServer, Reason: reason,
-		}
+	rule := func(r firewall.Rule, reason Reason) Want {
+		return Want{Item: r.Rule(), Role: inventory.RoleRealServer, Reason: reason}
 	}
 	return []Want{
-		rule("INPUT", fmt.Sprintf("-i %s -d %s --opcode 1 -j DROP", n.Name, l.VIP), noARPAnswer()),
-		rule("OUTPUT", fmt.Sprintf("-o %s -s %s -j mangle --mangle-ip-s %s", n.Name, l.VIP, own), noARPQuestion()),
+		rule(firewall.ARPDrop{Device: n.Name, VIP: l.VIP}, noARPAnswer()),
+		rule(firewall.ARPRewrite{Device: n.Name, VIP: l.VIP, Own: own}, noARPQuestion()),
 	}
 }
 

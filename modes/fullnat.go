@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
+	"github.com/lvsform/lvsform/firewall"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/state"
 )
@@ -94,27 +94,23 @@ func fullnatDirector(l leg) []Want {
 	}
 	for _, port := range l.ports() {
 		out = append(out, Want{
-			Item: state.FirewallRule{Family: ruleFamily(l.VIP), Table: "nat", Chain: "POSTROUTING", Spec: l.snat(port)},
+			Item: l.sourceNAT(port).Rule(),
 			Role: inventory.RoleDirector, Reason: Reason{ReasonSourceNAT, "the real servers see, and answer, the director"},
 		})
 	}
 	return append(out, l.destination())
 }
 
-// snat is the rule for the service's connections that leave towards the real
+// sourceNAT is the rule for the service's connections that leave towards the real
 // server: all of them through that NIC, or only this server's when others of
 // the service behind the same NIC are in nat mode.
-func (l leg) snat(port uint16) string {
+func (l leg) sourceNAT(port uint16) firewall.SourceNAT {
 	nic, _ := l.director.Egress(l.rip())
-	var match []string
+	out := firewall.SourceNAT{Device: nic.Name, VIP: l.VIP, Port: port, Sources: addressRange(l.localAddresses())}
 	if l.mixedBehind(nic) {
-		match = append(match, "-d "+hostPrefix(l.rip()).String())
+		out.Server = l.rip()
 	}
-	match = append(match, "-o "+nic.Name, "-m ipvs --vaddr "+l.VIP.String())
-	if port != 0 {
-		match = append(match, fmt.Sprintf("--vport %d", port))
-	}
-	return fmt.Sprintf("%s -j SNAT --to-source %s", strings.Join(match, " "), addressRange(l.localAddresses()))
+	return out
 }
 
 // mixedBehind reports whether the service has real servers behind the same NIC
@@ -137,15 +133,10 @@ func contiguous(pool []netip.Addr) bool {
 	return true
 }
 
-// addressRange is how SNAT takes a pool: first-last. fullnatDemands sees to it
-// that the pool has no gaps.
-func addressRange(pool []netip.Addr) string {
-	sorted := slices.SortedFunc(slices.Values(pool), netip.Addr.Compare)
-	first, last := sorted[0], sorted[len(sorted)-1]
-	if first == last {
-		return first.String()
-	}
-	return first.String() + "-" + last.String()
+// addressRange is how source NAT takes a pool. fullnatDemands sees to it that
+// the pool has no gaps.
+func addressRange(pool []netip.Addr) firewall.Range {
+	return firewall.Range{First: slices.MinFunc(pool, netip.Addr.Compare), Last: slices.MaxFunc(pool, netip.Addr.Compare)}
 }
 
 // fullnatRealServer needs nothing: the requests come from a neighbour, or from

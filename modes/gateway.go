@@ -1,9 +1,9 @@
 package modes
 
 import (
-	"fmt"
 	"net/netip"
 
+	"github.com/lvsform/lvsform/firewall"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/state"
 )
@@ -44,9 +44,5 @@ func gateway(h *inventory.Host) []Want {
 
 // dnat is the rule for a port forward.
 func dnat(f *inventory.PortForward) state.FirewallRule {
-	return state.FirewallRule{
-		Family: ruleFamily(f.Listen.Addr()), Table: "nat", Chain: "PREROUTING",
-		Spec: fmt.Sprintf("-d %s %s -j DNAT --to-destination %s",
-			hostPrefix(f.Listen.Addr()), matchPort(f.Protocol, "dport", f.Listen.Port()), f.To),
-	}
+	return firewall.DNAT{Protocol: state.Protocol(f.Protocol), Listen: f.Listen, To: f.To}.Rule()
 }

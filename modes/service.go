@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lvsform/lvsform/firewall"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/state"
 )
@@ -177,26 +178,11 @@ func (s *service) marks() []Want {
 	var out []Want
 	for _, port := range s.Ports {
 		out = append(out, Want{
-			Item: state.FirewallRule{
-				Family: ruleFamily(s.VIP), Table: "mangle", Chain: "PREROUTING",
-				Spec: fmt.Sprintf("-d %s %s -j MARK --set-xmark %#x/0xffffffff", hostPrefix(s.VIP), matchPort(s.Protocol, "dport", port), s.FWMark),
-			},
+			Item: firewall.Mark{VIP: s.VIP, Protocol: state.Protocol(s.Protocol), Port: port, Mark: s.FWMark}.Rule(),
 			Role: inventory.RoleDirector, Reason: Reason{ReasonMark, "the mark by which IPVS knows the service"},
 		})
 	}
 	return out
-}
-
-// matchPort matches a protocol and one of its ports, as iptables-save prints it.
-func matchPort(p inventory.Protocol, which string, port uint16) string {
-	return fmt.Sprintf("-p %s -m %s --%s %d", p, p, which, port)
-}
-
-func ruleFamily(a netip.Addr) string {
-	if a.Is6() {
-		return state.FirewallIPv6
-	}
-	return state.FirewallIPv4
 }
 
 // destination is a real server as the director's kernel is told of it.

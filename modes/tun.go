@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"net/netip"
 
+	"github.com/lvsform/lvsform/firewall"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/state"
 )
@@ -170,16 +171,10 @@ func (l leg) redirect(device string) []Want {
 	if l.server.Redirect == 0 {
 		return nil
 	}
-	if device != "" {
-		device = " -i " + device
-	}
 	var out []Want
 	for _, port := range l.ports() {
 		out = append(out, Want{
-			Item: state.FirewallRule{
-				Family: ruleFamily(l.VIP), Table: "nat", Chain: "PREROUTING",
-				Spec: fmt.Sprintf("-d %s%s %s -j REDIRECT --to-ports %d", hostPrefix(l.VIP), device, matchPort(l.Protocol, "dport", port), l.server.Redirect),
-			},
+			Item: firewall.Redirect{VIP: l.VIP, Device: device, Protocol: state.Protocol(l.Protocol), Port: port, To: l.server.Redirect}.Rule(),
 			Role: inventory.RoleRealServer, Reason: Reason{ReasonRedirect, fmt.Sprintf("it listens on port %d", l.server.Redirect)},
 		})
 	}
@@ -201,16 +196,8 @@ func (l leg) clamp(overhead int) []Want {
 		if l.server.Redirect != 0 {
 			port = l.server.Redirect // the rule sees the packet before it is translated back
 		}
-		ports := ""
-		if port != 0 {
-			ports = fmt.Sprintf(" --sport %d", port)
-		}
 		out = append(out, Want{
-			Item: state.FirewallRule{
-				Family: ruleFamily(l.VIP), Table: "mangle", Chain: "OUTPUT",
-				Spec: fmt.Sprintf("-s %s -p tcp -m tcp%s --tcp-flags SYN,RST SYN -j TCPMSS --set-mss %d",
-					hostPrefix(l.VIP), ports, l.segment(overhead)),
-			},
+			Item: firewall.ClampMSS{VIP: l.VIP, Port: port, Size: l.segment(overhead)}.Rule(),
 			Role: inventory.RoleRealServer, Reason: Reason{ReasonSegmentSize, "makes full segments fit into the tunnel"},
 		})
 		if l.server.Redirect != 0 {
