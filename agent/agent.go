@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"strings"
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
@@ -122,9 +123,9 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 		return res, err
 	}
 	defer unlock()
-	steps, stale, err := a.current(ctx, req.Topology, req.Steps)
-	if err != nil || len(stale) != 0 {
-		return wire.ApplyResult{Stale: stale}, err
+	steps, err := a.current(ctx, req.Topology, req.Steps)
+	if err != nil {
+		return res, err
 	}
 	// What is about to be set is written down before it is set: whenever the
 	// agent dies, the journal names at least all that it did.
@@ -158,11 +159,12 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 // current compares what the steps expect with what is there now, and returns
 // the steps as they are now: what comes by itself (a module brings settings and
 // its device with it) was not there yet when the plan was made. Nor is a step of
-// use that another topology on the host has come to be against.
-func (a *Agent) current(ctx context.Context, topology string, planned []wire.Step) (steps []wire.Step, stale []string, err error) {
+// use that another topology on the host has come to be against. The error is of
+// kind stale when something moved.
+func (a *Agent) current(ctx context.Context, topology string, planned []wire.Step) ([]wire.Step, error) {
 	others, err := a.holders(topology)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	asked := make([]state.ID, len(planned))
 	for i, s := range planned {
@@ -170,8 +172,10 @@ func (a *Agent) current(ctx context.Context, topology string, planned []wire.Ste
 	}
 	now, _, err := a.Kernel.Observe(ctx, asked)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	var steps []wire.Step
+	var stale []string
 	for _, s := range planned {
 		is, there := now[s.Change.ID()]
 		switch want := s.Change.Before; {
@@ -187,7 +191,16 @@ func (a *Agent) current(ctx context.Context, topology string, planned []wire.Ste
 		}
 		steps = append(steps, s)
 	}
-	return steps, stale, nil
+	return steps, moved(stale)
+}
+
+// moved is the error for a host that is not as a plan says; nil when nothing
+// is different. It comes before the first change.
+func moved(what []string) error {
+	if len(what) == 0 {
+		return nil
+	}
+	return fault.New(fault.Stale, "changed since the plan was made: %s", strings.Join(what, ", "))
 }
 
 func (a *Agent) announce(_ context.Context, req wire.AnnounceRequest) (wire.Nothing, error) {

@@ -15,8 +15,8 @@ const drainPoll = 200 * time.Millisecond
 // connections have ended, or the limit has passed. With weight 0 IPVS sends
 // no new connection and keeps serving the ones it has.
 func (a *Agent) drain(ctx context.Context, req wire.DrainRequest) (wire.DrainResult, error) {
-	if stale, err := a.quieten(ctx, req.Destinations); err != nil || len(stale) != 0 {
-		return wire.DrainResult{Stale: stale}, err
+	if err := a.quieten(ctx, req.Destinations); err != nil {
+		return wire.DrainResult{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, req.Limit)
 	defer cancel()
@@ -35,17 +35,18 @@ func (a *Agent) drain(ctx context.Context, req wire.DrainRequest) (wire.DrainRes
 
 // quieten gives destinations weight 0, or none of them if one is not as it was
 // planned for.
-func (a *Agent) quieten(ctx context.Context, planned []state.Destination) (stale []string, err error) {
+func (a *Agent) quieten(ctx context.Context, planned []state.Destination) error {
 	unlock, err := a.lock(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer unlock()
 	now, _, err := a.Kernel.Observe(ctx, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var changes []state.Change
+	var stale []string
 	for _, d := range planned {
 		quiet := d
 		quiet.Weight = 0
@@ -57,13 +58,13 @@ func (a *Agent) quieten(ctx context.Context, planned []state.Destination) (stale
 			stale = append(stale, state.Moved(d, is))
 		}
 	}
-	if len(stale) != 0 {
-		return stale, nil
+	if err := moved(stale); err != nil {
+		return err
 	}
 	for _, c := range changes {
 		if err := a.Kernel.Do(ctx, c); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return nil, nil
+	return nil
 }

@@ -11,35 +11,36 @@ import (
 
 // adopt comes first in a run: from then on no other topology on this host takes
 // away what this one counts on.
-func (a *Agent) adopt(ctx context.Context, req wire.AdoptRequest) (wire.AdoptResult, error) {
-	var res wire.AdoptResult
+func (a *Agent) adopt(ctx context.Context, req wire.AdoptRequest) (wire.Nothing, error) {
+	done := wire.Nothing{}
 	asked := make([]state.ID, len(req.Entries))
 	for i, e := range req.Entries {
 		if !e.Sound() {
-			return res, fault.New(fault.Bug, "asked to adopt nothing, or one thing for another")
+			return done, fault.New(fault.Bug, "asked to adopt nothing, or one thing for another")
 		}
 		asked[i] = e.ID()
 	}
 	unlock, err := a.lock(ctx)
 	if err != nil {
-		return res, err
+		return done, err
 	}
 	defer unlock()
 	now, _, err := a.Kernel.Observe(ctx, asked)
 	if err != nil {
-		return res, err
+		return done, err
 	}
+	var stale []string
 	for _, e := range req.Entries {
 		if is := now[e.ID()]; is != e.After.Item {
-			res.Stale = append(res.Stale, state.Moved(e.After.Item, is))
+			stale = append(stale, state.Moved(e.After.Item, is))
 		}
 	}
-	if len(res.Stale) != 0 {
-		return res, nil
+	if err := moved(stale); err != nil {
+		return done, err
 	}
 	journal, err := readJournal(a.Dir, req.Topology)
 	if err != nil {
-		return res, err
+		return done, err
 	}
 	news := journal.know(req.Members)
 	for _, e := range req.Entries {
@@ -48,7 +49,7 @@ func (a *Agent) adopt(ctx context.Context, req wire.AdoptRequest) (wire.AdoptRes
 	if news {
 		err = a.write(journal)
 	}
-	return res, err
+	return done, err
 }
 
 // settle ends a run.

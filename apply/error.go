@@ -36,7 +36,7 @@ func (e *Error) Error() string {
 		b.WriteString("at least ")
 	}
 	fmt.Fprintf(&b, "%d of %d steps are done and recorded; ", e.Done, e.Planned)
-	stale := slices.ContainsFunc(e.Faults, func(f Fault) bool { return errors.As(f.Err, new(*staleError)) })
+	stale := slices.ContainsFunc(e.Faults, func(f Fault) bool { return fault.Of(f.Err) == fault.Stale })
 	if stale || e.Saved && e.Done != 0 {
 		b.WriteString("plan again, look at what is different, and apply that")
 	} else {
@@ -49,19 +49,9 @@ func (e *Error) Error() string {
 func (e *Error) unsure() bool {
 	return slices.ContainsFunc(e.Faults, func(f Fault) bool {
 		var answer *fault.Error
-		var stale *staleError
-		return !errors.As(f.Err, &answer) && !errors.As(f.Err, &stale)
+		return !errors.As(f.Err, &answer)
 	})
 }
 
 // FaultKind implements fault.Kinded: it is the kind of the first host's error.
 func (e *Error) FaultKind() fault.Kind { return fault.Of(e.Faults[0].Err) }
-
-// staleError is a host that changed after the plan was made.
-type staleError struct{ what []string }
-
-func (e *staleError) Error() string {
-	return "changed since the plan was made: " + strings.Join(e.what, ", ")
-}
-
-func (e *staleError) FaultKind() fault.Kind { return fault.Stale }

@@ -14,12 +14,7 @@ func adopt(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) []Fault
 		if len(h.Adopt) == 0 {
 			return nil
 		}
-		var res wire.AdoptResult
-		err := hosts[h.Name].Call(ctx, wire.MethodAdopt, wire.AdoptRequest{Topology: p.Topology, Members: p.Members, Entries: h.Adopt, Part: p.Only != nil}, &res)
-		if err == nil && len(res.Stale) != 0 {
-			err = &staleError{res.Stale}
-		}
-		return err
+		return hosts[h.Name].Call(ctx, wire.MethodAdopt, wire.AdoptRequest{Topology: p.Topology, Members: p.Members, Entries: h.Adopt, Part: p.Only != nil}, nil)
 	})
 }
 

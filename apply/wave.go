@@ -50,8 +50,6 @@ func runWave(ctx context.Context, p *plan.Plan, wave plan.Wave, hosts Hosts, opt
 		switch {
 		case err != nil:
 			return 0, err
-		case len(res.Stale) != 0:
-			return 0, &staleError{res.Stale}
 		case res.Failed != nil:
 			return res.Done, res.Failed
 		}
@@ -90,9 +88,6 @@ func drain(ctx context.Context, name string, steps []wire.Step, host wire.Caller
 	var res wire.DrainResult
 	if err := host.Call(ctx, wire.MethodDrain, wire.DrainRequest{Destinations: going, Limit: opts.Drain}, &res); err != nil {
 		return err
-	}
-	if len(res.Stale) != 0 {
-		return &staleError{res.Stale}
 	}
 	if res.Active != 0 {
 		opts.progress()(fmt.Sprintf("%s: %d connections were still open after %s", name, res.Active, opts.Drain))

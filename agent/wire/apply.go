@@ -7,10 +7,11 @@ import (
 	"github.com/lvsform/lvsform/state"
 )
 
-// The methods that change a host.
+// The methods that change a host. An error of kind stale says that the host is
+// not as the plan says; then nothing was done.
 const (
 	// MethodAdopt records what a plan found already in place.
-	// Request AdoptRequest, answer AdoptResult.
+	// Request AdoptRequest, answer Nothing.
 	MethodAdopt Method = "adopt"
 	// MethodApply carries out steps in their order, keeping the journal.
 	// Request ApplyRequest, answer ApplyResult.
@@ -36,11 +37,6 @@ type AdoptRequest struct {
 	Members  []Member `json:"members"` // as in Journal
 	Entries  []Entry  `json:"entries"`
 	Part     bool     `json:"part,omitempty"` // as in ApplyRequest
-}
-
-// AdoptResult lists items that are not in place any more; then none is adopted.
-type AdoptResult struct {
-	Stale []string `json:"stale,omitempty"`
 }
 
 // Step is one change with what the journal keeps of it.
@@ -83,12 +79,10 @@ type ApplyRequest struct {
 type ApplyResult struct {
 	Done   int          `json:"done"`             // steps carried out, from the first
 	Failed *fault.Error `json:"failed,omitempty"` // why the step after those failed
-	// Stale lists items that were not as the plan says, seen before the first
-	// step; then nothing was done.
-	Stale []string `json:"stale,omitempty"`
 }
 
-// DrainRequest names destinations that are about to go.
+// DrainRequest names destinations that are about to go. One that has weight 0
+// already is as good.
 type DrainRequest struct {
 	Destinations []state.Destination `json:"destinations"`
 	Limit        time.Duration       `json:"limit"` // nanoseconds; 0 does not wait
@@ -97,9 +91,6 @@ type DrainRequest struct {
 // DrainResult tells what is left.
 type DrainResult struct {
 	Active uint64 `json:"active"` // connections still open when the limit passed
-	// Stale lists destinations that were not as the plan says; then nothing was
-	// done. One that has weight 0 already is as good.
-	Stale []string `json:"stale,omitempty"`
 }
 
 // AnnounceRequest names addresses.

@@ -184,7 +184,7 @@ func FuzzClient(f *testing.F) {
 		Journal: wire.Journal{FormatVersion: "1", Topology: "t", Entries: []wire.Entry{entry}, Members: []wire.Member{{Name: "lb", Port: 22}}},
 		Foreign: []state.Foreign{{Owner: "keepalived", What: "process 812"}},
 	}
-	f.Add(frame(body(observed), body(wire.ApplyResult{Done: 1, Stale: []string{"x"}}), body(wire.DrainResult{Active: 7})))
+	f.Add(frame(body(observed), body(wire.ApplyResult{Done: 1, Failed: fault.New(fault.Stale, "x")}), body(wire.DrainResult{Active: 7})))
 	f.Add(frame(map[string]any{"error": fault.New(fault.Conflict, "not today")}, body(nil), map[string]any{}))
 	f.Add(append(frame(body(nil)), 255, 255, 255, 255))
 	f.Add([]byte{3, 255, 255, 255, '{'})
