@@ -36,12 +36,21 @@ func TestDrainChecksFirst(t *testing.T) {
 			if c.third != nil {
 				k.State.Put(c.third)
 			}
-			_, err := a.drain(t.Context(), wire.DrainRequest{Destinations: []state.Destination{weighs(11, 3), weighs(12, 5), weighs(13, 1)}})
+			entry := func(after state.Item) wire.Entry { return wire.Entry{After: state.Tagged{Item: after}, Reason: "web1"} }
+			if err := writeJournal(a.Dir, &journal{topology: "t", entries: map[state.ID]wire.Entry{state.IDOf(weighs(11, 3)): entry(weighs(11, 3))}}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := a.drain(t.Context(), wire.DrainRequest{Topology: "t", Destinations: []state.Destination{weighs(11, 3), weighs(12, 5), weighs(13, 1)}})
 			if !isStale(err, c.stale) {
 				t.Fatalf("error %v, want %q", err, c.stale)
 			}
 			if is := k.State[state.IDOf(weighs(11, 3))].(state.Destination); is.Weight != c.first {
 				t.Errorf("the first has weight %d, want %d", is.Weight, c.first)
+			}
+			// The journal says the same of the one that it holds, and takes no other.
+			held := entries(t, a)
+			if got := held[state.IDOf(weighs(11, 3))]; len(held) != 1 || got.After.Item != weighs(11, c.first) || got.Before.Item != nil || got.Reason != "web1" {
+				t.Errorf("the journal says %+v", held)
 			}
 		})
 	}

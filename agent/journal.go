@@ -56,6 +56,19 @@ func (j *journal) hold(steps []wire.Step, part bool) (changed bool) {
 	return changed
 }
 
+// change notes another value of items that the journal holds, whatever they are
+// for.
+func (j *journal) change(changes []state.Change) (changed bool) {
+	for _, c := range changes {
+		if e, held := j.entries[c.ID()]; held && e.After.Item != c.After {
+			e.After = state.Tagged{Item: c.After}
+			j.entries[c.ID()] = e
+			changed = true
+		}
+	}
+	return changed
+}
+
 // release forgets what steps have put back.
 func (j *journal) release(done []wire.Step) (changed bool) {
 	for _, s := range done {

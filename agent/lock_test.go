@@ -75,7 +75,7 @@ func TestLockEndsWaiting(t *testing.T) {
 		"apply":  func() error { _, err := a.apply(ctx, steps(state.Change{After: vip})); return err },
 		"adopt":  func() error { _, err := a.adopt(ctx, wire.AdoptRequest{Topology: "t"}); return err },
 		"settle": func() error { _, err := a.settle(ctx, wire.SettleRequest{Topology: "t", Leave: true}); return err },
-		"drain":  func() error { _, err := a.drain(ctx, wire.DrainRequest{}); return err },
+		"drain":  func() error { _, err := a.drain(ctx, wire.DrainRequest{Topology: "t"}); return err },
 	} {
 		if err := ask(); err == nil || err.Error() != "hung up" {
 			t.Errorf("%s: %v", what, err)

@@ -39,7 +39,7 @@ func runWave(ctx context.Context, p *plan.Plan, wave plan.Wave, hosts Hosts, opt
 		}
 		defer waiting.Done(h.Name)
 		if wave == plan.RemoveDestinations && opts.Drain != 0 {
-			if err := drain(ctx, h.Name, steps, hosts[h.Name], opts); err != nil {
+			if err := drain(ctx, p.Topology, h.Name, steps, hosts[h.Name], opts); err != nil {
 				return 0, err
 			}
 		}
@@ -69,7 +69,7 @@ func stepsOf(h plan.Host, wave plan.Wave) []wire.Step {
 
 // drain lets the connections of destinations that are about to go come to
 // their end. The steps then expect the destinations as draining leaves them.
-func drain(ctx context.Context, name string, steps []wire.Step, host wire.Caller, opts Options) error {
+func drain(ctx context.Context, topology, name string, steps []wire.Step, host wire.Caller, opts Options) error {
 	var going []state.Destination
 	for i, s := range steps {
 		d, ok := s.Change.Before.(state.Destination)
@@ -86,7 +86,7 @@ func drain(ctx context.Context, name string, steps []wire.Step, host wire.Caller
 	ctx, cancel := context.WithTimeout(ctx, opts.Drain+opts.limit())
 	defer cancel()
 	var res wire.DrainResult
-	if err := host.Call(ctx, wire.MethodDrain, wire.DrainRequest{Destinations: going, Limit: opts.Drain}, &res); err != nil {
+	if err := host.Call(ctx, wire.MethodDrain, wire.DrainRequest{Topology: topology, Destinations: going, Limit: opts.Drain}, &res); err != nil {
 		return err
 	}
 	if res.Active != 0 {

@@ -84,6 +84,7 @@ type ApplyResult struct {
 // DrainRequest names destinations that are about to go. One that has weight 0
 // already is as good.
 type DrainRequest struct {
+	Topology     string              `json:"topology"` // whose journal holds them
 	Destinations []state.Destination `json:"destinations"`
 	Limit        time.Duration       `json:"limit"` // nanoseconds; 0 does not wait
 }
