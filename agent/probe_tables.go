@@ -6,25 +6,17 @@ import (
 	"sync"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/kernel/traffic"
 )
 
-func (a *Agent) connections(ctx context.Context, req wire.ConnectionsRequest) (wire.Connections, error) {
-	table, err := traffic.FindConnections(ctx, req.Service, req.Addresses, req.Clients)
-	out := wire.Connections{Active: table.Active, Inactive: table.Inactive, Templates: table.Templates}
-	for _, c := range table.Found {
-		out.Found = append(out.Found, wire.Connection(c))
-	}
-	return out, err
+func (a *Agent) connections(ctx context.Context, req wire.ConnectionsRequest) (flow.Connections, error) {
+	return traffic.FindConnections(ctx, req.Service, req.Addresses, req.Clients)
 }
 
 func (a *Agent) sockets(ctx context.Context, req wire.SocketsRequest) (wire.Sockets, error) {
-	var out wire.Sockets
 	found, err := traffic.FindSockets(ctx, req.Ports, req.Peers)
-	for _, s := range found {
-		out.Found = append(out.Found, wire.Socket(s))
-	}
-	return out, err
+	return wire.Sockets{Found: found}, err
 }
 
 func (a *Agent) listeners(ctx context.Context, req wire.ListenersRequest) (wire.Listeners, error) {

@@ -18,14 +18,12 @@ func (a *Agent) watchStart(_ context.Context, req wire.WatchRequest) (wire.Nothi
 	if len(req.Patterns) == 0 || req.Limit <= 0 || req.Limit > maxWatch {
 		return wire.Nothing{}, fmt.Errorf("a watch for %d patterns and %s is not possible", len(req.Patterns), req.Limit)
 	}
-	patterns := make([]traffic.Pattern, len(req.Patterns))
-	for i, p := range req.Patterns {
+	for _, p := range req.Patterns {
 		if len(p.To) == 0 {
 			return wire.Nothing{}, errors.New("a watch for packets to anybody is not possible")
 		}
-		patterns[i] = traffic.Pattern(p)
 	}
-	w, err := traffic.StartWatch(patterns, req.Limit)
+	w, err := traffic.StartWatch(req.Patterns, req.Limit)
 	a.watch = w
 	return wire.Nothing{}, err
 }
@@ -36,11 +34,7 @@ func (a *Agent) watchStop(context.Context, wire.Nothing) (wire.Watched, error) {
 	}
 	seen, err := a.watch.Stop()
 	a.watch = nil
-	var out wire.Watched
-	for _, s := range seen {
-		out.Seen = append(out.Seen, wire.Sighting(s))
-	}
-	return out, err
+	return wire.Watched{Seen: seen}, err
 }
 
 // endWatch drops a watch whose result nobody asked for.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -35,18 +36,18 @@ type probe struct {
 	local  netip.AddrPort // the client's; zero where it had no route
 	failed string         // why it did not connect, or was not answered
 	// mark is what tells it from others wherever it is seen, however
-	// translated (wire.Sighting); 0 if not known. repeats is how often a
+	// translated (flow.Sighting); 0 if not known. repeats is how often a
 	// datagram was sent again.
 	mark    uint32
 	repeats int
 	// row is what the director's connection table has of it.
 	director string // host
-	row      *wire.Connection
+	row      *flow.Connection
 	server   *inventory.RealServer // that the director chose, or that got it
 	// arrived is what came in at the real server, wrapped what brought it there
 	// in a tunnel, and socket what took it.
-	arrived, wrapped *wire.Sighting
-	socket           *wire.Socket
+	arrived, wrapped *flow.Sighting
+	socket           *flow.Socket
 	requests         int // packets the directors saw
 	replies          int
 	full             *wire.FullSize

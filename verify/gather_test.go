@@ -15,6 +15,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -23,7 +24,7 @@ import (
 type world struct {
 	mu    sync.Mutex
 	inv   *inventory.Inventory
-	rows  []wire.Connection
+	rows  []flow.Connection
 	held  map[string]int  // open probes by client
 	watch map[string]bool // by host
 	// listening and standing are addresses by real server.
@@ -81,13 +82,13 @@ func (h *worldHost) answer(m wire.Method, req any) any {
 			n := len(h.rows)
 			local := netip.AddrPortFrom(own, uint16(40000+n))
 			rip := servers[n%len(servers)].Host.NICs[0].Addresses[0].Addr()
-			h.rows = append(h.rows, wire.Connection{Client: local, Destination: netip.AddrPortFrom(rip, req.Address.Port()), State: "ESTABLISHED"})
+			h.rows = append(h.rows, flow.Connection{Client: local, Destination: netip.AddrPortFrom(rip, req.Address.Port()), State: "ESTABLISHED"})
 			out.Probes = append(out.Probes, wire.Probe{Local: local})
 		}
 		h.held[h.host.Name] += req.Count
 		return out
 	case wire.ConnectionsRequest:
-		var out wire.Connections
+		var out flow.Connections
 		for _, row := range h.rows {
 			if slices.Contains(req.Clients, row.Client) {
 				out.Found = append(out.Found, row)
@@ -99,7 +100,7 @@ func (h *worldHost) answer(m wire.Method, req any) any {
 		for _, row := range h.rows {
 			if row.Destination.Addr() == own && slices.Contains(req.Peers, row.Client.Port()) {
 				s := h.inv.Services[0]
-				out.Found = append(out.Found, wire.Socket{Local: netip.AddrPortFrom(s.VIP, row.Destination.Port()), Remote: row.Client, State: "ESTABLISHED"})
+				out.Found = append(out.Found, flow.Socket{Local: netip.AddrPortFrom(s.VIP, row.Destination.Port()), Remote: row.Client, State: "ESTABLISHED"})
 			}
 		}
 		return out
@@ -125,7 +126,7 @@ func (h *worldHost) answer(m wire.Method, req any) any {
 		s := h.inv.Services[0]
 		for i, row := range h.rows {
 			if !strings.HasPrefix(h.host.Name, "web") || row.Destination.Addr() == own {
-				out.Seen = append(out.Seen, wire.Sighting{From: row.Client, To: netip.AddrPortFrom(s.VIP, row.Destination.Port()), Opening: true, Mark: uint32(i + 1), Count: 1})
+				out.Seen = append(out.Seen, flow.Sighting{From: row.Client, To: netip.AddrPortFrom(s.VIP, row.Destination.Port()), Opening: true, Mark: uint32(i + 1), Count: 1})
 			}
 		}
 		return out
@@ -403,24 +404,24 @@ func TestSocketOfRewrittenSource(t *testing.T) {
 	trial := &trial{gatherer: &gatherer{inv: inv}, service: inv.Services[0]}
 	vip := netip.MustParseAddrPort("192.0.2.30:80")
 	local := netip.MustParseAddrPort("192.0.2.7:40000")
-	own := wire.Socket{Local: vip, Remote: local}
-	byDirector := wire.Socket{Local: vip, Remote: netip.MustParseAddrPort("192.0.2.3:40000")}
-	stranger := wire.Socket{Local: vip, Remote: netip.MustParseAddrPort("203.0.113.9:40000")}
-	otherPort := wire.Socket{Local: vip, Remote: netip.MustParseAddrPort("192.0.2.3:40001")}
-	seen := &wire.Sighting{From: otherPort.Remote, To: vip}
+	own := flow.Socket{Local: vip, Remote: local}
+	byDirector := flow.Socket{Local: vip, Remote: netip.MustParseAddrPort("192.0.2.3:40000")}
+	stranger := flow.Socket{Local: vip, Remote: netip.MustParseAddrPort("203.0.113.9:40000")}
+	otherPort := flow.Socket{Local: vip, Remote: netip.MustParseAddrPort("192.0.2.3:40001")}
+	seen := &flow.Sighting{From: otherPort.Remote, To: vip}
 	for name, test := range map[string]struct {
-		arrived *wire.Sighting
-		sockets []wire.Socket
-		want    *wire.Socket
+		arrived *flow.Sighting
+		sockets []flow.Socket
+		want    *flow.Socket
 	}{
-		"as it was sent":        {nil, []wire.Socket{byDirector, own}, &own},
-		"by a host we know":     {nil, []wire.Socket{stranger, byDirector}, &byDirector},
-		"somebody else's":       {nil, []wire.Socket{stranger, otherPort}, nil},
+		"as it was sent":        {nil, []flow.Socket{byDirector, own}, &own},
+		"by a host we know":     {nil, []flow.Socket{stranger, byDirector}, &byDirector},
+		"somebody else's":       {nil, []flow.Socket{stranger, otherPort}, nil},
 		"no socket whatsoever":  {nil, nil, nil},
-		"as it was seen":        {seen, []wire.Socket{stranger, byDirector, otherPort}, &otherPort},
-		"seen, but not as that": {seen, []wire.Socket{stranger, byDirector}, nil},
+		"as it was seen":        {seen, []flow.Socket{stranger, byDirector, otherPort}, &otherPort},
+		"seen, but not as that": {seen, []flow.Socket{stranger, byDirector}, nil},
 	} {
-		p := &probe{local: local, row: &wire.Connection{}, arrived: test.arrived}
+		p := &probe{local: local, row: &flow.Connection{}, arrived: test.arrived}
 		if diff := cmp.Diff(test.want, trial.socketOf(p, test.sockets), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", name, diff)
 		}
@@ -434,8 +435,8 @@ func TestFollow(t *testing.T) {
 	s := inv.Services[0]
 	at := netip.MustParseAddrPort
 	local, vip, rip, behind := at("192.0.2.7:40000"), at("192.0.2.30:80"), at("192.0.2.5:8080"), at("192.0.2.3:1024")
-	ev := &evidence{probes: []probe{{client: "client", vip: vip, local: local, row: &wire.Connection{Client: local, Destination: rip}, server: s.RealServers[1]}}}
-	tr := &trial{gatherer: &gatherer{inv: inv}, service: s, ports: []uint16{80}, ev: ev, seen: map[string][]wire.Sighting{
+	ev := &evidence{probes: []probe{{client: "client", vip: vip, local: local, row: &flow.Connection{Client: local, Destination: rip}, server: s.RealServers[1]}}}
+	tr := &trial{gatherer: &gatherer{inv: inv}, service: s, ports: []uint16{80}, ev: ev, seen: map[string][]flow.Sighting{
 		"lb": {
 			{From: local, To: vip, Opening: true, Mark: 7, Count: 1},
 			{From: local, To: vip, Count: 2},

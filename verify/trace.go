@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/state"
 )
@@ -32,7 +32,7 @@ func (t *trial) follow() {
 
 // requests gives each probe the requests that one director saw, and returns
 // how many connections were somebody else's.
-func (t *trial) requests(seen []wire.Sighting) (others int) {
+func (t *trial) requests(seen []flow.Sighting) (others int) {
 	for _, s := range seen {
 		if s.To.Addr() != t.service.VIP || !slices.Contains(t.ports, s.To.Port()) || s.Tunnel != "" {
 			continue
@@ -53,7 +53,7 @@ func (t *trial) requests(seen []wire.Sighting) (others int) {
 
 // follow finds the probe among the packets that one real server saw, by its
 // mark, or before the director changed anything, by the client's address.
-func (p *probe) follow(r *inventory.RealServer, seen []wire.Sighting) {
+func (p *probe) follow(r *inventory.RealServer, seen []flow.Sighting) {
 	for _, s := range seen {
 		if !p.local.IsValid() || s.From != p.local && (p.mark == 0 || s.Mark != p.mark) {
 			continue
@@ -70,7 +70,7 @@ func (p *probe) follow(r *inventory.RealServer, seen []wire.Sighting) {
 // repliesAmong counts the replies to the probe that came in at a director: as
 // the real server sends them without knowing of the director, or with its own
 // address, which the director has to change back.
-func (p *probe) repliesAmong(seen []wire.Sighting) (n int) {
+func (p *probe) repliesAmong(seen []flow.Sighting) (n int) {
 	for _, s := range seen {
 		switch {
 		case s.From == p.vip && s.To == p.local:
@@ -84,7 +84,7 @@ func (p *probe) repliesAmong(seen []wire.Sighting) (n int) {
 
 // matchSockets finds the probes among one real server's sockets, which it may
 // have failed to list.
-func (t *trial) matchSockets(h *inventory.Host, sockets []wire.Socket, failed bool) {
+func (t *trial) matchSockets(h *inventory.Host, sockets []flow.Socket, failed bool) {
 	for i := range t.ev.probes {
 		p := &t.ev.probes[i]
 		if p.row != nil && (p.server == nil || p.server.Host != h) {
@@ -106,8 +106,8 @@ func (t *trial) matchSockets(h *inventory.Host, sockets []wire.Socket, failed bo
 // where the request was seen to come from, or the client, or else one from the
 // same port of another host of the inventory, which has rewritten the source on
 // the way and, as the kernel does when it can, kept the port.
-func (t *trial) socketOf(p *probe, sockets []wire.Socket) *wire.Socket {
-	var rewritten *wire.Socket
+func (t *trial) socketOf(p *probe, sockets []flow.Socket) *flow.Socket {
+	var rewritten *flow.Socket
 	for _, s := range sockets {
 		switch {
 		case !p.local.IsValid():

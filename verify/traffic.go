@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/state"
@@ -36,7 +37,7 @@ func (g *gatherer) traffic(ctx context.Context, s *inventory.Service, ev *eviden
 	if n <= 0 {
 		n = defaultProbes(s)
 	}
-	t := &trial{gatherer: g, service: s, ports: ports, targets: targets, ev: ev, seen: map[string][]wire.Sighting{}, blind: map[*inventory.Host]bool{}}
+	t := &trial{gatherer: g, service: s, ports: ports, targets: targets, ev: ev, seen: map[string][]flow.Sighting{}, blind: map[*inventory.Host]bool{}}
 	t.limit = time.Duration(len(targets)) * t.openLimit(n)
 	t.before(ctx)
 	t.watch(ctx)
@@ -79,7 +80,7 @@ type trial struct {
 	limit    time.Duration // of all probes together
 	watchers []*inventory.Host
 	blind    map[*inventory.Host]bool   // could not watch
-	seen     map[string][]wire.Sighting // by host
+	seen     map[string][]flow.Sighting // by host
 }
 
 func (t *trial) openLimit(n int) time.Duration {
@@ -101,7 +102,7 @@ func (t *trial) before(ctx context.Context) {
 		return
 	}
 	for _, d := range t.service.Directors {
-		table, err := ask[wire.Connections](ctx, t.gatherer, d.Name, "look up connections", callLimit, wire.MethodConnections,
+		table, err := ask[flow.Connections](ctx, t.gatherer, d.Name, "look up connections", callLimit, wire.MethodConnections,
 			wire.ConnectionsRequest{Service: kernelID(t.service), Addresses: t.addresses()})
 		if err != nil {
 			t.ev.trouble(checkDistribution, err)
@@ -138,7 +139,7 @@ func (t *trial) watchTrouble(h *inventory.Host, err error) {
 }
 
 // patterns are what a director or a real server looks for.
-func (t *trial) patterns(h *inventory.Host) []wire.Pattern {
+func (t *trial) patterns(h *inventory.Host) []flow.Pattern {
 	s := t.service
 	protocol := state.Protocol(s.Protocol)
 	vip := []netip.Addr{s.VIP}
@@ -151,25 +152,25 @@ func (t *trial) patterns(h *inventory.Host) []wire.Pattern {
 		}
 	}
 	if slices.Contains(s.Directors, h) {
-		return append([]wire.Pattern{
+		return append([]flow.Pattern{
 			{Protocol: protocol, From: clients, To: vip, ToPorts: t.ports},
 			{Protocol: protocol, From: vip, FromPorts: t.ports, To: clients},
 			{Protocol: protocol, To: vip, ToPorts: t.ports, Opening: true},
 		}, t.rewrittenReplies(clients)...)
 	}
-	var out []wire.Pattern
+	var out []flow.Pattern
 	own := familyOf(s.VIP, addressesOf(h))
 	for _, r := range s.RealServers {
 		if r.Host != h {
 			continue
 		}
 		ports := t.serverPorts(r)
-		out = append(out, wire.Pattern{Protocol: protocol, From: clients, To: append(own, s.VIP), ToPorts: append(ports, t.ports...), Opening: true})
+		out = append(out, flow.Pattern{Protocol: protocol, From: clients, To: append(own, s.VIP), ToPorts: append(ports, t.ports...), Opening: true})
 		if modes.TraitsOf(r.Mode).Source == modes.SourceDirector {
-			out = append(out, wire.Pattern{Protocol: protocol, From: localAddresses(s), To: own, ToPorts: ports, Opening: true})
+			out = append(out, flow.Pattern{Protocol: protocol, From: localAddresses(s), To: own, ToPorts: ports, Opening: true})
 		}
 		if modes.TraitsOf(r.Mode).Tunnelled {
-			out = append(out, wire.Pattern{Protocol: protocol, From: clients, To: vip, ToPorts: t.ports, Opening: true, Wrapped: true})
+			out = append(out, flow.Pattern{Protocol: protocol, From: clients, To: vip, ToPorts: t.ports, Opening: true, Wrapped: true})
 		}
 	}
 	return out
@@ -178,17 +179,17 @@ func (t *trial) patterns(h *inventory.Host) []wire.Pattern {
 // rewrittenReplies are what the director gets back from real servers whose
 // address it puts in the VIP's place. Those to its own addresses may be those
 // of all its clients; of TCP the first of each connection is enough.
-func (t *trial) rewrittenReplies(clients []netip.Addr) []wire.Pattern {
-	var out []wire.Pattern
+func (t *trial) rewrittenReplies(clients []netip.Addr) []flow.Pattern {
+	var out []flow.Pattern
 	protocol := state.Protocol(t.service.Protocol)
 	for _, r := range t.service.RealServers {
 		from := familyOf(t.service.VIP, addressesOf(r.Host))
 		if modes.TraitsOf(r.Mode).KeepsDestination || len(from) == 0 {
 			continue
 		}
-		out = append(out, wire.Pattern{Protocol: protocol, From: from, FromPorts: t.serverPorts(r), To: clients})
+		out = append(out, flow.Pattern{Protocol: protocol, From: from, FromPorts: t.serverPorts(r), To: clients})
 		if modes.TraitsOf(r.Mode).Source == modes.SourceDirector {
-			out = append(out, wire.Pattern{Protocol: protocol, From: from, FromPorts: t.serverPorts(r), To: localAddresses(t.service), Opening: true})
+			out = append(out, flow.Pattern{Protocol: protocol, From: from, FromPorts: t.serverPorts(r), To: localAddresses(t.service), Opening: true})
 		}
 	}
 	return out
@@ -274,7 +275,7 @@ func (t *trial) lookUpConnections(ctx context.Context) {
 			req.Clients = append(req.Clients, p.local)
 		}
 	}
-	for _, r := range askAll[wire.Connections](ctx, t.gatherer, t.service.Directors, "look up connections", callLimit, wire.MethodConnections,
+	for _, r := range askAll[flow.Connections](ctx, t.gatherer, t.service.Directors, "look up connections", callLimit, wire.MethodConnections,
 		func(*inventory.Host) any { return req }) {
 		if r.err != nil {
 			t.ev.trouble(checkServerKnown, r.err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -17,7 +18,7 @@ type crossing struct {
 	from, to *inventory.TunnelEnd
 	echo     wire.Echo
 	// outer is what brought the request to the other end; nil: nothing did.
-	outer *wire.Sighting
+	outer *flow.Sighting
 }
 
 // tunnelEvidence is all that was found out about a tunnel.
@@ -45,7 +46,7 @@ func (g *gatherer) cross(ctx context.Context, from, to *inventory.TunnelEnd) (cr
 	c := crossing{from: from, to: to}
 	g.opts.Progress(fmt.Sprintf("%s -> %s through their tunnel", from.Host.Name, to.Host.Name))
 	limit := g.opts.Timeout + callLimit
-	watch := wire.WatchRequest{Limit: limit + 2*callLimit, Patterns: []wire.Pattern{
+	watch := wire.WatchRequest{Limit: limit + 2*callLimit, Patterns: []flow.Pattern{
 		{Protocol: "icmp", From: []netip.Addr{from.Address}, To: []netip.Addr{to.Address}, Wrapped: true},
 	}}
 	if _, err := ask[wire.Nothing](ctx, g, to.Host.Name, "watch for packets", callLimit, wire.MethodWatchStart, watch); err != nil {
@@ -129,7 +130,7 @@ func (ev *tunnelEvidence) check(name string, wrong, open, seen []string) Check {
 }
 
 // outerText names a tunnel's packet: gue 192.0.2.3 -> 203.0.113.6 port 5555.
-func outerText(s *wire.Sighting) string {
+func outerText(s *flow.Sighting) string {
 	text := fmt.Sprintf("%s %s -> %s", s.Tunnel, s.OuterFrom, s.OuterTo)
 	if s.OuterPort != 0 {
 		text += fmt.Sprintf(" port %d", s.OuterPort)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -43,7 +44,7 @@ func TestJudgeTunnel(t *testing.T) {
 			ev := &tunnelEvidence{}
 			for i, from := range tunnel.Ends {
 				to := tunnel.Ends[1-i]
-				ev.crossings = append(ev.crossings, crossing{from: from, to: to, echo: wire.Echo{Asked: 1, Answered: true}, outer: &wire.Sighting{
+				ev.crossings = append(ev.crossings, crossing{from: from, to: to, echo: wire.Echo{Asked: 1, Answered: true}, outer: &flow.Sighting{
 					Tunnel: "gre", OuterFrom: addressesOf(from.Host)[0], OuterTo: addressesOf(to.Host)[0], Count: 1,
 				}})
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/cmd/lvsform/schema/schematest"
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -72,7 +73,7 @@ func good(s *inventory.Service) *evidence {
 		rip := netip.AddrPortFrom(r.Host.NICs[0].Addresses[0].Addr(), r.Port)
 		p := probe{
 			client: "client", entry: vip, vip: vip, local: local,
-			director: "lb", row: &wire.Connection{Client: local, Destination: rip, State: "ESTABLISHED"},
+			director: "lb", row: &flow.Connection{Client: local, Destination: rip, State: "ESTABLISHED"},
 			server: r, requests: 2,
 			full: &wire.FullSize{Local: local, Octets: 1500, Acknowledged: true},
 		}
@@ -84,14 +85,14 @@ func good(s *inventory.Service) *evidence {
 			from, to, p.replies = netip.AddrPortFrom(localAddresses(s)[0], local.Port()), rip, 1
 		case inventory.ModeTUN:
 			e := r.Encapsulation
-			p.wrapped = &wire.Sighting{Tunnel: e.Type, OuterFrom: netip.MustParseAddr("192.0.2.3"), OuterTo: rip.Addr(), OuterPort: e.Port, From: from, To: to, Count: 1}
+			p.wrapped = &flow.Sighting{Tunnel: e.Type, OuterFrom: netip.MustParseAddr("192.0.2.3"), OuterTo: rip.Addr(), OuterPort: e.Port, From: from, To: to, Count: 1}
 			if e.Type == "" {
 				p.wrapped.Tunnel = "ipip"
 			}
 		}
-		p.arrived = &wire.Sighting{From: from, To: to, Opening: true, Mark: uint32(i + 1), Count: 1}
+		p.arrived = &flow.Sighting{From: from, To: to, Opening: true, Mark: uint32(i + 1), Count: 1}
 		if s.Protocol == inventory.TCP {
-			p.socket = &wire.Socket{Local: netip.AddrPortFrom(to.Addr(), listeningPort(r, s.Port)), Remote: from, State: "ESTABLISHED"}
+			p.socket = &flow.Socket{Local: netip.AddrPortFrom(to.Addr(), listeningPort(r, s.Port)), Remote: from, State: "ESTABLISHED"}
 		} else {
 			p.row.State, p.full = "UDP", nil
 		}
@@ -421,7 +422,7 @@ func turnsOf(scheduler string, weights []uint32, got []int) (*inventory.Service,
 		}
 		for range got[i] {
 			ev.probes = append(ev.probes, probe{
-				local: netip.MustParseAddrPort("192.0.2.7:1"), row: &wire.Connection{}, server: r,
+				local: netip.MustParseAddrPort("192.0.2.7:1"), row: &flow.Connection{}, server: r,
 			})
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -20,7 +21,7 @@ const (
 	// MethodProbeClose closes all held connections. Request and answer Nothing.
 	MethodProbeClose Method = "probe-close"
 	// MethodConnections looks clients up in the director's connection table.
-	// Request ConnectionsRequest, answer Connections.
+	// Request ConnectionsRequest, answer flow.Connections.
 	MethodConnections Method = "connections"
 	// MethodSockets looks peers up in the host's TCP sockets.
 	// Request SocketsRequest, answer Sockets.
@@ -100,24 +101,6 @@ type ConnectionsRequest struct {
 	Clients   []netip.AddrPort `json:"clients"`
 }
 
-// Connections is what the director's connection table has of a service.
-type Connections struct {
-	Found []Connection `json:"found,omitempty"` // of the clients asked for, in no order
-	// Active and Inactive count the service's other connections, as IPVS does.
-	Active   int `json:"active"`
-	Inactive int `json:"inactive"`
-	// Templates counts the clients that a persistent service keeps on their
-	// real servers.
-	Templates int `json:"templates,omitempty"`
-}
-
-// Connection is one row of the table.
-type Connection struct {
-	Client      netip.AddrPort `json:"client"`
-	Destination netip.AddrPort `json:"destination"` // the real server that was chosen
-	State       string         `json:"state"`       // ESTABLISHED, SYN_RECV, ...
-}
-
 // SocketsRequest names local ports and the ports of peers. Addresses are not
 // asked for, so that a rewritten one is found, too.
 type SocketsRequest struct {
@@ -127,14 +110,7 @@ type SocketsRequest struct {
 
 // Sockets is what the host's socket table has of the peers.
 type Sockets struct {
-	Found []Socket `json:"found,omitempty"` // in no order
-}
-
-// Socket is one TCP connection as the host sees it.
-type Socket struct {
-	Local  netip.AddrPort `json:"local"`
-	Remote netip.AddrPort `json:"remote"`
-	State  string         `json:"state"` // ESTABLISHED, SYN_RECV, ...
+	Found []flow.Socket `json:"found,omitempty"` // in no order
 }
 
 // ListenersRequest asks for one protocol's.
@@ -159,37 +135,13 @@ type StandInRequest struct {
 // WatchRequest says which packets to count: each by the first pattern that
 // matches.
 type WatchRequest struct {
-	Patterns []Pattern     `json:"patterns"`
-	Limit    time.Duration `json:"limit"` // the watch ends by itself; nanoseconds
-}
-
-// Pattern is traffic.Pattern of package kernel/traffic, which documents it.
-type Pattern struct {
-	Protocol  state.Protocol `json:"protocol"`
-	From      []netip.Addr   `json:"from,omitempty"`
-	To        []netip.Addr   `json:"to"`
-	FromPorts []uint16       `json:"from_ports,omitempty"`
-	ToPorts   []uint16       `json:"to_ports,omitempty"`
-	Opening   bool           `json:"opening,omitempty"`
-	Wrapped   bool           `json:"wrapped,omitempty"`
+	Patterns []flow.Pattern `json:"patterns"`
+	Limit    time.Duration  `json:"limit"` // the watch ends by itself; nanoseconds
 }
 
 // Watched is what came in at the host, on any device.
 type Watched struct {
-	Seen []Sighting `json:"seen,omitempty"` // in no order
-}
-
-// Sighting is traffic.Sighting of package kernel/traffic, which documents it.
-type Sighting struct {
-	Tunnel    string         `json:"tunnel,omitempty"`
-	OuterFrom netip.Addr     `json:"outer_from,omitzero"`
-	OuterTo   netip.Addr     `json:"outer_to,omitzero"`
-	OuterPort uint16         `json:"outer_port,omitempty"`
-	From      netip.AddrPort `json:"from,omitzero"`
-	To        netip.AddrPort `json:"to"`
-	Opening   bool           `json:"opening,omitempty"`
-	Mark      uint32         `json:"mark,omitempty"`
-	Count     int            `json:"count"`
+	Seen []flow.Sighting `json:"seen,omitempty"` // in no order
 }
 
 // WhoHasRequest has one or more questions.

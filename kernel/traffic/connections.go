@@ -14,24 +14,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/state"
 )
-
-// Connection is a row of IPVS' connection table.
-type Connection struct {
-	Client      netip.AddrPort
-	Destination netip.AddrPort // the real server it was given to
-	State       string         // as the kernel names it: ESTABLISHED, SYN_RECV, ...
-}
-
-// Connections is what the table has of one service.
-type Connections struct {
-	Found            []Connection // of the clients that were asked for
-	Active, Inactive int          // other connections, as the schedulers count them
-	// Templates counts the clients that a persistent service keeps on their
-	// real servers.
-	Templates int
-}
 
 // ProcNet is where the kernel has the tables of a network namespace. /proc/net
 // is the one of the process' first thread, which is another than ours in the tests.
@@ -40,13 +25,13 @@ const ProcNet = "/proc/thread-self/net/"
 // FindConnections looks clients up in the connection table, among those to the
 // given addresses of the service. The table of a busy director has millions of
 // rows: it is read once, a row at a time.
-func FindConnections(ctx context.Context, service state.ServiceID, addresses, clients []netip.AddrPort) (Connections, error) {
+func FindConnections(ctx context.Context, service state.ServiceID, addresses, clients []netip.AddrPort) (flow.Connections, error) {
 	f, err := os.Open(ProcNet + "ip_vs_conn")
 	if errors.Is(err, fs.ErrNotExist) {
-		return Connections{}, errors.New("the module ip_vs is not loaded")
+		return flow.Connections{}, errors.New("the module ip_vs is not loaded")
 	}
 	if err != nil {
-		return Connections{}, err
+		return flow.Connections{}, err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	return scanConnections(ctx, f, service, addresses, clients)
@@ -58,8 +43,8 @@ func FindConnections(ctx context.Context, service state.ServiceID, addresses, cl
 //	TCP C0A85B07 9CB0 C0A85B1E 0050 C0A85B04 0050 ESTABLISHED     899
 //
 // IPv4 addresses are hexadecimal numbers, IPv6 addresses have all their digits.
-func scanConnections(ctx context.Context, r io.Reader, service state.ServiceID, addresses, clients []netip.AddrPort) (Connections, error) {
-	var out Connections
+func scanConnections(ctx context.Context, r io.Reader, service state.ServiceID, addresses, clients []netip.AddrPort) (flow.Connections, error) {
+	var out flow.Connections
 	// All columns before DestIP have a fixed width for one family. Of a row
 	// the protocol and what is beyond the client's column are "to".
 	width := connectionWidth(service.Is6())
@@ -116,7 +101,7 @@ func scanConnections(ctx context.Context, r io.Reader, service state.ServiceID, 
 			if err != nil {
 				return out, fmt.Errorf("row %q of the IPVS connection table: %w", row, err)
 			}
-			out.Found = append(out.Found, Connection{client, dest, rest[2]})
+			out.Found = append(out.Found, flow.Connection{Client: client, Destination: dest, State: rest[2]})
 		case activeState(rest[2]):
 			out.Active++
 		default:

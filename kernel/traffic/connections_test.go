@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -31,22 +32,22 @@ func TestScanConnections(t *testing.T) {
 	for name, test := range map[string]struct {
 		service string
 		clients []string
-		want    Connections
+		want    flow.Connections
 	}{
 		"IPv4": {
 			service: "192.0.2.30:80",
 			clients: []string{"192.0.2.7:40112", "192.0.2.7:40113", "192.0.2.7:40114"},
-			want: Connections{Active: 1, Inactive: 1, Templates: 1, Found: []Connection{
-				{netip.MustParseAddrPort("192.0.2.7:40112"), netip.MustParseAddrPort("192.0.2.4:80"), "ESTABLISHED"},
-				{netip.MustParseAddrPort("192.0.2.7:40113"), netip.MustParseAddrPort("192.0.2.5:8080"), "SYN_RECV"},
+			want: flow.Connections{Active: 1, Inactive: 1, Templates: 1, Found: []flow.Connection{
+				{Client: netip.MustParseAddrPort("192.0.2.7:40112"), Destination: netip.MustParseAddrPort("192.0.2.4:80"), State: "ESTABLISHED"},
+				{Client: netip.MustParseAddrPort("192.0.2.7:40113"), Destination: netip.MustParseAddrPort("192.0.2.5:8080"), State: "SYN_RECV"},
 			}},
 		},
 		"IPv6, and a destination of the other family": {
 			service: "[2001:db8::1e]:80",
 			clients: []string{"[2001:db8::7]:40113", "[2001:db8::7]:40112"},
-			want: Connections{Found: []Connection{
-				{netip.MustParseAddrPort("[2001:db8::7]:40112"), netip.MustParseAddrPort("[2001:db8::4]:80"), "ESTABLISHED"},
-				{netip.MustParseAddrPort("[2001:db8::7]:40113"), netip.MustParseAddrPort("192.0.2.4:80"), "TIME_WAIT"},
+			want: flow.Connections{Found: []flow.Connection{
+				{Client: netip.MustParseAddrPort("[2001:db8::7]:40112"), Destination: netip.MustParseAddrPort("[2001:db8::4]:80"), State: "ESTABLISHED"},
+				{Client: netip.MustParseAddrPort("[2001:db8::7]:40113"), Destination: netip.MustParseAddrPort("192.0.2.4:80"), State: "TIME_WAIT"},
 			}},
 		},
 		"another service": {
@@ -55,7 +56,7 @@ func TestScanConnections(t *testing.T) {
 		},
 		"no clients": {
 			service: "192.0.2.30:80",
-			want:    Connections{Active: 3, Inactive: 1, Templates: 1},
+			want:    flow.Connections{Active: 3, Inactive: 1, Templates: 1},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -85,8 +86,8 @@ func TestScanConnectionsOfAMark(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Connections{Active: 3, Inactive: 1, Templates: 1, Found: []Connection{
-		{netip.MustParseAddrPort("192.0.2.7:40114"), netip.MustParseAddrPort("192.0.2.5:81"), "ESTABLISHED"},
+	want := flow.Connections{Active: 3, Inactive: 1, Templates: 1, Found: []flow.Connection{
+		{Client: netip.MustParseAddrPort("192.0.2.7:40114"), Destination: netip.MustParseAddrPort("192.0.2.5:81"), State: "ESTABLISHED"},
 	}}
 	if diff := cmp.Diff(want, got, byText); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/kernel"
 	"github.com/lvsform/lvsform/kernel/kerneltest"
 	"github.com/lvsform/lvsform/kernel/traffic"
@@ -51,7 +52,7 @@ func TestFindConnectionsOfIPVS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(traffic.Connections{Found: []traffic.Connection{{Client: client, Destination: rip, State: "ESTABLISHED"}}}, got, cmpopts.EquateComparable(netip.AddrPort{}, netip.Addr{})); diff != "" {
+	if diff := cmp.Diff(flow.Connections{Found: []flow.Connection{{Client: client, Destination: rip, State: "ESTABLISHED"}}}, got, cmpopts.EquateComparable(netip.AddrPort{}, netip.Addr{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	got, err = traffic.FindConnections(t.Context(), id, []netip.AddrPort{vip}, nil)

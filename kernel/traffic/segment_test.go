@@ -18,6 +18,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/kernel/kerneltest"
 	"github.com/lvsform/lvsform/state"
 )
@@ -167,9 +168,9 @@ func TestWatchOnAWire(t *testing.T) {
 	for ip, from := range map[string]string{"192.0.2.30": "192.0.2.7", "2001:db8::30": "2001:db8::7"} {
 		service := netip.MustParseAddrPort(s.listen(net.JoinHostPort(ip, "0")).Addr().String())
 		clients, vip, ports := kerneltest.Addrs(from), kerneltest.Addrs(ip), []uint16{service.Port()}
-		requests := []Pattern{{Protocol: state.TCP, From: clients, To: vip, ToPorts: ports}}
-		replies := []Pattern{{Protocol: state.TCP, From: vip, FromPorts: ports, To: clients}}
-		anybody := []Pattern{{Protocol: state.TCP, To: vip, ToPorts: ports, Opening: true}}
+		requests := []flow.Pattern{{Protocol: state.TCP, From: clients, To: vip, ToPorts: ports}}
+		replies := []flow.Pattern{{Protocol: state.TCP, From: vip, FromPorts: ports, To: clients}}
+		anybody := []flow.Pattern{{Protocol: state.TCP, To: vip, ToPorts: ports, Opening: true}}
 
 		here, err := StartWatch(append(replies, requests...), time.Minute)
 		if err != nil {
@@ -195,11 +196,11 @@ func TestWatchOnAWire(t *testing.T) {
 		marks := map[uint32]bool{}
 		for name, end := range map[string]struct {
 			watch *Watch
-			want  []Sighting
+			want  []flow.Sighting
 		}{
-			"client":    {here, []Sighting{{From: service, To: client, Opening: true, Count: 1}}},
-			"service":   {there, []Sighting{{From: client, To: service, Opening: true, Count: 1}, {From: client, To: service, Count: 1}}},
-			"elsewhere": {elsewhere, []Sighting{{To: service, Opening: true, Count: 1}}},
+			"client":    {here, []flow.Sighting{{From: service, To: client, Opening: true, Count: 1}}},
+			"service":   {there, []flow.Sighting{{From: client, To: service, Opening: true, Count: 1}, {From: client, To: service, Count: 1}}},
+			"elsewhere": {elsewhere, []flow.Sighting{{To: service, Opening: true, Count: 1}}},
 		} {
 			got, err := end.watch.Stop()
 			if err != nil {
@@ -211,7 +212,7 @@ func TestWatchOnAWire(t *testing.T) {
 					got[i].Mark = 0
 				}
 			}
-			opening := func(a, b Sighting) bool { return a.Opening && !b.Opening }
+			opening := func(a, b flow.Sighting) bool { return a.Opening && !b.Opening }
 			if diff := cmp.Diff(end.want, got, byText, cmpopts.SortSlices(opening)); diff != "" {
 				t.Errorf("%s of %s (-want +got)\n%s", name, service, diff)
 			}
@@ -329,12 +330,12 @@ func TestFindSocketsOnAWire(t *testing.T) {
 			t.Fatal(err)
 		}
 		client := netip.MustParseAddrPort(conn.LocalAddr().String())
-		var got []Socket
+		var got []flow.Socket
 		s.inThere(func() { got, err = FindSockets(context.Background(), []uint16{port}, []uint16{client.Port()}) })
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]Socket{{Local: service, Remote: client, State: "ESTABLISHED"}}, got, byText); diff != "" {
+		if diff := cmp.Diff([]flow.Socket{{Local: service, Remote: client, State: "ESTABLISHED"}}, got, byText); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 		_ = conn.Close()

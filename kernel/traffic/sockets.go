@@ -14,19 +14,14 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/state"
 )
-
-// Socket is a TCP connection as this host sees it.
-type Socket struct {
-	Local, Remote netip.AddrPort
-	State         string // as ss(8) and IPVS name it: ESTABLISHED, SYN_RECV, ...
-}
 
 // FindSockets lists the TCP connections of some local ports whose peers have
 // one of the given ports. It reads /proc/net/tcp and tcp6, not sock_diag(7),
 // which would load a module.
-func FindSockets(ctx context.Context, ports, peers []uint16) ([]Socket, error) {
+func FindSockets(ctx context.Context, ports, peers []uint16) ([]flow.Socket, error) {
 	locals, remotes := portTexts(ports), portTexts(peers)
 	return readSockets(ctx, state.TCP, func(local, remote, _ string) bool { return locals[local] && remotes[remote] })
 }
@@ -56,8 +51,8 @@ func portTexts(ports []uint16) map[string]bool {
 
 // readSockets reads the tables of both families; wanted is asked with the
 // texts of the local port, the peer's port and the state.
-func readSockets(ctx context.Context, protocol state.Protocol, wanted func(local, remote, state string) bool) ([]Socket, error) {
-	var out []Socket
+func readSockets(ctx context.Context, protocol state.Protocol, wanted func(local, remote, state string) bool) ([]flow.Socket, error) {
+	var out []flow.Socket
 	for _, name := range []string{string(protocol), string(protocol) + "6"} {
 		f, err := os.Open(ProcNet + name)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -80,8 +75,8 @@ func readSockets(ctx context.Context, protocol state.Protocol, wanted func(local
 //
 //	sl  local_address rem_address   st tx_queue ...
 //	 0: 1E5BA8C0:0050 075BA8C0:9CB0 01 00000000:00000000 ...
-func scanSockets(ctx context.Context, r io.Reader, wanted func(local, remote, state string) bool) ([]Socket, error) {
-	var out []Socket
+func scanSockets(ctx context.Context, r io.Reader, wanted func(local, remote, state string) bool) ([]flow.Socket, error) {
+	var out []flow.Socket
 	rows := bufio.NewScanner(r)
 	for n := 0; rows.Scan(); n++ {
 		if n%4096 == 0 && ctx.Err() != nil {
@@ -99,7 +94,7 @@ func scanSockets(ctx context.Context, r io.Reader, wanted func(local, remote, st
 		if !wanted(here, there, f[3]) {
 			continue
 		}
-		s := Socket{State: tcpState(f[3])}
+		s := flow.Socket{State: tcpState(f[3])}
 		var err error
 		if s.Local, err = parseSocketAddress(f[1]); err != nil {
 			return nil, err

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvsform/lvsform/flow"
 )
 
 func TestScanSockets(t *testing.T) {
@@ -17,7 +19,7 @@ func TestScanSockets(t *testing.T) {
 	const heading = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 	for name, test := range map[string]struct {
 		table string
-		want  []Socket
+		want  []flow.Socket
 	}{
 		"IPv4": {
 			table: heading +
@@ -26,9 +28,9 @@ func TestScanSockets(t *testing.T) {
 				"   2: 1E0200C0:0050 070200C0:9CB1 03 00000000:00000000 00:00000000 00000000     0        0 1 1\n" +
 				"   3: 1E0200C0:0050 070200C0:9CB2 01 00000000:00000000 00:00000000 00000000     0        0 1 1\n" +
 				"   4: 1E0200C0:0051 070200C0:9CB0 01 00000000:00000000 00:00000000 00000000     0        0 1 1\n",
-			want: []Socket{
-				{netip.MustParseAddrPort("192.0.2.30:80"), netip.MustParseAddrPort("192.0.2.7:40112"), "ESTABLISHED"},
-				{netip.MustParseAddrPort("192.0.2.30:80"), netip.MustParseAddrPort("192.0.2.7:40113"), "SYN_RECV"},
+			want: []flow.Socket{
+				{Local: netip.MustParseAddrPort("192.0.2.30:80"), Remote: netip.MustParseAddrPort("192.0.2.7:40112"), State: "ESTABLISHED"},
+				{Local: netip.MustParseAddrPort("192.0.2.30:80"), Remote: netip.MustParseAddrPort("192.0.2.7:40113"), State: "SYN_RECV"},
 			},
 		},
 		"IPv6, and IPv4 at a listener on [::]": {
@@ -36,9 +38,9 @@ func TestScanSockets(t *testing.T) {
 				"   0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1\n" +
 				"   1: 0000000000000000FFFF00001E0200C0:0050 0000000000000000FFFF0000070200C0:9CB0 08 00000000:00000000 00:00000000 00000000     0        0 1 1\n" +
 				"   2: B80D012000000000000000001E000000:0050 B80D0120000000000000000007000000:9CB1 06 00000000:00000000 00:00000000 00000000     0        0 1 1\n",
-			want: []Socket{
-				{netip.MustParseAddrPort("192.0.2.30:80"), netip.MustParseAddrPort("192.0.2.7:40112"), "CLOSE_WAIT"},
-				{netip.MustParseAddrPort("[2001:db8::1e]:80"), netip.MustParseAddrPort("[2001:db8::7]:40113"), "TIME_WAIT"},
+			want: []flow.Socket{
+				{Local: netip.MustParseAddrPort("192.0.2.30:80"), Remote: netip.MustParseAddrPort("192.0.2.7:40112"), State: "CLOSE_WAIT"},
+				{Local: netip.MustParseAddrPort("[2001:db8::1e]:80"), Remote: netip.MustParseAddrPort("[2001:db8::7]:40113"), State: "TIME_WAIT"},
 			},
 		},
 		"empty": {table: heading},

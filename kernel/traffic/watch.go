@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -20,50 +19,19 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
-	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/flow"
 )
-
-// Pattern says which packets a watch looks for. What is empty matches
-// anything. A packet that was translated on its way is matched as it came in.
-type Pattern struct {
-	Protocol  state.Protocol // tcp, udp or icmp (ICMPv6 in IPv6)
-	From, To  []netip.Addr   // of one family; To is never empty
-	FromPorts []uint16
-	ToPorts   []uint16
-	Opening   bool // of TCP only what has SYN set
-	// Wrapped looks for the packet inside of another one: of a tunnel by ipip,
-	// GRE or GUE, in either family.
-	Wrapped bool
-}
-
-// Sighting counts the packets that look the same.
-type Sighting struct {
-	// Tunnel is ipip, gre or gue when the packet was inside of another one,
-	// whose addresses, and for gue the port, follow.
-	Tunnel             string
-	OuterFrom, OuterTo netip.Addr
-	OuterPort          uint16
-
-	From, To netip.AddrPort // From is not set when the pattern names no source
-	Opening  bool           // TCP with SYN set
-	// Mark tells packets of one conversation by what no translation on the way
-	// changes: of TCP with SYN the client's initial sequence number, of UDP the
-	// first four octets of the payload, of ICMP identifier and number of an
-	// echo. It is 0 where there is none.
-	Mark  uint32
-	Count int
-}
 
 // Watch counts packets that come in at this host, on any device. The counters
 // of IPVS could not tell: they do not count replies that are merely routed,
 // and are two seconds late.
 type Watch struct {
-	patterns []Pattern
+	patterns []flow.Pattern
 	conns    []*socket.Conn
 	running  sync.WaitGroup
 
 	mu    sync.Mutex
-	seen  map[Sighting]int // with Count 0
+	seen  map[flow.Sighting]int // with Count 0
 	ended bool
 	err   error
 }
@@ -78,11 +46,11 @@ const (
 
 // StartWatch begins to count. The watch ends with Stop, and by itself when the
 // limit has passed.
-func StartWatch(patterns []Pattern, limit time.Duration) (*Watch, error) {
-	w := &Watch{patterns: patterns, seen: map[Sighting]int{}}
+func StartWatch(patterns []flow.Pattern, limit time.Duration) (*Watch, error) {
+	w := &Watch{patterns: patterns, seen: map[flow.Sighting]int{}}
 	for _, is6 := range []bool{false, true} {
 		// Whatever is inside, the outer header of a tunnel can be of either family.
-		wanted := func(p Pattern) bool { return p.Wrapped || p.To[0].Is6() == is6 }
+		wanted := func(p flow.Pattern) bool { return p.Wrapped || p.To[0].Is6() == is6 }
 		if !slices.ContainsFunc(patterns, wanted) {
 			continue
 		}
@@ -101,7 +69,7 @@ func StartWatch(patterns []Pattern, limit time.Duration) (*Watch, error) {
 	return w, nil
 }
 
-func watchSocket(is6 bool, patterns []Pattern, until time.Time) (*socket.Conn, error) {
+func watchSocket(is6 bool, patterns []flow.Pattern, until time.Time) (*socket.Conn, error) {
 	filter, err := bpf.Assemble(watchFilter(is6, patterns))
 	if err != nil {
 		return nil, fmt.Errorf("packet filter: %w", err)
@@ -136,7 +104,7 @@ func watchSocket(is6 bool, patterns []Pattern, until time.Time) (*socket.Conn, e
 // Stop ends the watch and returns what it has seen, in no order. An error
 // means that the watch had ended before, or missed packets, and that nothing
 // follows from what it did not see.
-func (w *Watch) Stop() ([]Sighting, error) {
+func (w *Watch) Stop() ([]flow.Sighting, error) {
 	w.mu.Lock()
 	ended, err := w.ended, w.err
 	w.mu.Unlock()
@@ -148,7 +116,7 @@ func (w *Watch) Stop() ([]Sighting, error) {
 		_ = c.SetReadDeadline(time.Now().Add(watchGrace))
 	}
 	w.running.Wait()
-	out := make([]Sighting, 0, len(w.seen))
+	out := make([]flow.Sighting, 0, len(w.seen))
 	for s, n := range w.seen {
 		s.Count = n
 		out = append(out, s)

@@ -8,13 +8,14 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/state"
 )
 
 // watchFilter is a classic BPF program over an IP packet of one family. It
 // passes every packet that matches a pattern, and keeps nearly all others in
 // the kernel: the host may be a busy one.
-func watchFilter(is6 bool, patterns []Pattern) []bpf.Instruction {
+func watchFilter(is6 bool, patterns []flow.Pattern) []bpf.Instruction {
 	h := ipv4Header()
 	if is6 {
 		h = ipv6Header()
@@ -56,7 +57,7 @@ func ipv6Header() header {
 }
 
 // plain is the part of the program for a packet that is in no tunnel.
-func (h header) plain(p Pattern) []bpf.Instruction {
+func (h header) plain(p flow.Pattern) []bpf.Instruction {
 	number := map[state.Protocol]uint32{state.TCP: unix.IPPROTO_TCP, state.UDP: unix.IPPROTO_UDP, protocolICMP: h.icmp}
 	out := anyOf([]compare{{bpf.LoadAbsolute{Off: h.protocol, Size: 1}, number[p.Protocol]}})
 	address := func(at uint32) bpf.Instruction { return bpf.LoadAbsolute{Off: at, Size: 4} }
@@ -81,7 +82,7 @@ func wrappings() []uint32 { return []uint32{0, 4, 8, 12, 16, 20} }
 
 // wrapped is the part for a packet that begins so many octets behind the outer
 // header. It looks at the inner addresses only.
-func (h header) wrapped(p Pattern, between uint32) []bpf.Instruction {
+func (h header) wrapped(p flow.Pattern, between uint32) []bpf.Instruction {
 	inner := ipv4Header()
 	if p.To[0].Is6() {
 		inner = ipv6Header()

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -19,23 +20,23 @@ const protocolICMP state.Protocol = "icmp"
 
 // sight is a packet as the first pattern that matches describes it. Packets
 // come from the network: none may hurt.
-func sight(p []byte, patterns []Pattern) (Sighting, bool) {
+func sight(p []byte, patterns []flow.Pattern) (flow.Sighting, bool) {
 	outer, ok := parseIP(p)
 	if !ok {
-		return Sighting{}, false
+		return flow.Sighting{}, false
 	}
 	tunnel, port, inside := outer.unwrap()
 	inner, wrapped := parseIP(inside)
 	for _, want := range patterns {
-		ip, s := outer, Sighting{}
+		ip, s := outer, flow.Sighting{}
 		if want.Wrapped {
 			if !wrapped {
 				continue
 			}
-			ip, s = inner, Sighting{Tunnel: tunnel, OuterFrom: outer.from, OuterTo: outer.to, OuterPort: port}
+			ip, s = inner, flow.Sighting{Tunnel: tunnel, OuterFrom: outer.from, OuterTo: outer.to, OuterPort: port}
 		}
 		t, ok := ip.transport()
-		if ok && want.matches(ip, t) {
+		if ok && matches(want, ip, t) {
 			s.To, s.Opening = netip.AddrPortFrom(ip.to, t.to), t.opening
 			if len(want.From) != 0 {
 				s.From, s.Mark = netip.AddrPortFrom(ip.from, t.from), t.mark
@@ -43,10 +44,10 @@ func sight(p []byte, patterns []Pattern) (Sighting, bool) {
 			return s, true
 		}
 	}
-	return Sighting{}, false
+	return flow.Sighting{}, false
 }
 
-func (p Pattern) matches(ip ipPacket, t transport) bool {
+func matches(p flow.Pattern, ip ipPacket, t transport) bool {
 	among := func(list []netip.Addr, a netip.Addr) bool { return len(list) == 0 || slices.Contains(list, a) }
 	one := func(list []uint16, port uint16) bool { return len(list) == 0 || slices.Contains(list, port) }
 	return t.protocol == p.Protocol && among(p.From, ip.from) && among(p.To, ip.to) &&

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/kernel/kerneltest"
 	"github.com/lvsform/lvsform/state"
 )
@@ -65,7 +66,7 @@ func changed(p []byte, at int, to ...byte) []byte {
 	return p
 }
 
-func passes(t interface{ Fatal(...any) }, p []byte, patterns []Pattern) bool {
+func passes(t interface{ Fatal(...any) }, p []byte, patterns []flow.Pattern) bool {
 	vm, err := bpf.NewVM(watchFilter(len(p) > 0 && p[0]>>4 == 6, patterns))
 	if err != nil {
 		t.Fatal(err)
@@ -82,15 +83,15 @@ const (
 	none     = 0
 )
 
-func sighting(from, to string, opening bool, mark uint32) *Sighting {
-	s := &Sighting{To: netip.MustParseAddrPort(to), Opening: opening, Mark: mark}
+func sighting(from, to string, opening bool, mark uint32) *flow.Sighting {
+	s := &flow.Sighting{To: netip.MustParseAddrPort(to), Opening: opening, Mark: mark}
 	if from != "" {
 		s.From = netip.MustParseAddrPort(from)
 	}
 	return s
 }
 
-func inTunnel(s *Sighting, tunnel, from, to string, port uint16) *Sighting {
+func inTunnel(s *flow.Sighting, tunnel, from, to string, port uint16) *flow.Sighting {
 	s.Tunnel, s.OuterFrom, s.OuterTo, s.OuterPort = tunnel, netip.MustParseAddr(from), netip.MustParseAddr(to), port
 	return s
 }
@@ -105,7 +106,7 @@ func TestWatch(t *testing.T) {
 	ports := []uint16{80}
 	clients4, service4 := kerneltest.Addrs("192.0.2.8", "192.0.2.7"), kerneltest.Addrs("192.0.2.30")
 	clients6, service6 := kerneltest.Addrs("2001:db8::8", "2001:db8::7"), kerneltest.Addrs("2001:db8::30")
-	patterns := []Pattern{
+	patterns := []flow.Pattern{
 		{Protocol: state.TCP, From: clients4, To: service4, ToPorts: ports},
 		{Protocol: state.TCP, From: service4, FromPorts: ports, To: clients4},
 		{Protocol: state.TCP, To: service4, ToPorts: ports, Opening: true},
@@ -125,11 +126,11 @@ func TestWatch(t *testing.T) {
 		p[8], p[9] = words, protocol
 		return p
 	}
-	with := func(s *Sighting) *Sighting { c := *s; return &c }
+	with := func(s *flow.Sighting) *flow.Sighting { c := *s; return &c }
 
 	for name, test := range map[string]struct {
 		packet []byte
-		want   *Sighting // nil: it is not seen
+		want   *flow.Sighting // nil: it is not seen
 	}{
 		"request that opens":                    {tcpPacket(cip4, vip4, syn, 0), sighting(cip4, vip4, true, sequence)},
 		"later request":                         {tcpPacket(cip4, vip4, ack, 0), sighting(cip4, vip4, false, 0)},
@@ -174,7 +175,7 @@ func TestWatch(t *testing.T) {
 		"a datagram that looks like gue": {udpPacket(cip4, "192.0.2.30:53", 0, unix.IPPROTO_IPIP, 0, 0), sighting(cip4, "192.0.2.30:53", false, unix.IPPROTO_IPIP<<16)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var got *Sighting
+			var got *flow.Sighting
 			if s, ok := sight(test.packet, patterns); ok {
 				got = &s
 			}
@@ -197,7 +198,7 @@ func TestWatchOfManyClients(t *testing.T) {
 		clients = append(clients, netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: byte(i)}))
 	}
 	vip := kerneltest.Addrs("2001:db8::1:1")
-	patterns := []Pattern{
+	patterns := []flow.Pattern{
 		{Protocol: state.TCP, From: clients, To: vip, ToPorts: []uint16{80}},
 		{Protocol: state.TCP, From: vip, FromPorts: []uint16{80}, To: clients},
 	}
@@ -217,7 +218,7 @@ func TestWatchOfManyClients(t *testing.T) {
 // Packets come from the network: none may hurt, and the filter keeps none back
 // that matches.
 func TestWatchTakesAnything(t *testing.T) {
-	patterns := []Pattern{
+	patterns := []flow.Pattern{
 		{Protocol: state.TCP, From: kerneltest.Addrs("192.0.2.7"), To: kerneltest.Addrs("192.0.2.30")},
 		{Protocol: state.TCP, To: kerneltest.Addrs("192.0.2.30"), ToPorts: []uint16{80}, Opening: true, Wrapped: true},
 	}
