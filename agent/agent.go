@@ -12,6 +12,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/kernel/traffic"
 	"github.com/lvsform/lvsform/state"
 )
@@ -94,10 +95,10 @@ func (a *Agent) observe(ctx context.Context, req wire.ObserveRequest) (wire.Obse
 	}
 	var out wire.Observed
 	for _, j := range journals {
-		if j.topology == req.Topology {
-			out.Journal = j.file()
+		if j.Topology == req.Topology {
+			out.Journal = j.Journal()
 		} else {
-			out.Others = append(out.Others, j.file())
+			out.Others = append(out.Others, j.Journal())
 		}
 	}
 	asked := req.Asked
@@ -129,12 +130,12 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 	}
 	// What is about to be set is written down before it is set: whenever the
 	// agent dies, the journal names at least all that it did.
-	journal, err := readJournal(a.Dir, req.Topology)
+	j, err := readJournal(a.Dir, req.Topology)
 	if err != nil {
 		return res, err
 	}
-	if known := journal.know(req.Members); journal.hold(steps, req.Part) || known && len(journal.entries) != 0 {
-		if err := a.write(journal); err != nil {
+	if known := j.Know(req.Members); j.Hold(steps, req.Part) || known && len(j.Entries) != 0 {
+		if err := a.write(j); err != nil {
 			return res, err
 		}
 	}
@@ -148,8 +149,8 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 		res.Done++
 	}
 	// And what is put back is forgotten only after it is back.
-	if journal.release(steps[:res.Done]) {
-		if err := a.write(journal); err != nil {
+	if j.Release(steps[:res.Done]) {
+		if err := a.write(j); err != nil {
 			return res, err
 		}
 	}
@@ -161,7 +162,7 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 // its device with it) was not there yet when the plan was made. Nor is a step of
 // use that another topology on the host has come to be against. The error is of
 // kind stale when something moved.
-func (a *Agent) current(ctx context.Context, topology string, planned []wire.Step) ([]wire.Step, error) {
+func (a *Agent) current(ctx context.Context, topology string, planned []journal.Step) ([]journal.Step, error) {
 	others, err := a.holders(topology)
 	if err != nil {
 		return nil, err
@@ -174,7 +175,7 @@ func (a *Agent) current(ctx context.Context, topology string, planned []wire.Ste
 	if err != nil {
 		return nil, err
 	}
-	var steps []wire.Step
+	var steps []journal.Step
 	var stale []string
 	for _, s := range planned {
 		is, there := now[s.Change.ID()]
@@ -185,8 +186,8 @@ func (a *Agent) current(ctx context.Context, topology string, planned []wire.Ste
 			stale = append(stale, state.Moved(want, is))
 		}
 		for _, other := range others[s.Change.ID()] {
-			if s.Restore || other.entries[s.Change.ID()].After.Item != s.Change.After {
-				stale = append(stale, fmt.Sprintf("%s is held by topology %s now", state.Text(other.entries[s.Change.ID()].After.Item), other.topology))
+			if s.Restore || other.Entries[s.Change.ID()].After.Item != s.Change.After {
+				stale = append(stale, fmt.Sprintf("%s is held by topology %s now", state.Text(other.Entries[s.Change.ID()].After.Item), other.Topology))
 			}
 		}
 		steps = append(steps, s)

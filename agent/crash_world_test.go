@@ -21,6 +21,7 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/kernel/fake"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/plan"
@@ -258,8 +259,8 @@ func (w *crashWorld) survived(found crashPoint, when string) {
 			if id.Kind == state.KindModule || is == was || !left && id.Kind == state.KindSysctl {
 				continue // what is loaded stays, and a setting goes with its device
 			}
-			if !slices.ContainsFunc(journals, func(j *journal) bool {
-				e, ok := j.entries[id]
+			if !slices.ContainsFunc(journals, func(j *journal.Draft) bool {
+				e, ok := j.Entries[id]
 				return ok && e.Before.Item == was
 			}) {
 				w.t.Fatalf("%s: %s: %s was found as %v and is %v, and no journal knows", when, name, id, was, is)

@@ -62,12 +62,12 @@ func (a *Agent) quieten(ctx context.Context, topology string, planned []state.De
 	if err := moved(stale); err != nil {
 		return err
 	}
-	journal, err := readJournal(a.Dir, topology)
+	j, err := readJournal(a.Dir, topology)
 	if err != nil {
 		return err
 	}
-	if journal.change(changes) {
-		if err := a.write(journal); err != nil {
+	if j.Change(changes) {
+		if err := a.write(j); err != nil {
 			return err
 		}
 	}

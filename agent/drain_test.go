@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/kernel/fake"
 	"github.com/lvsform/lvsform/state"
 )
@@ -36,8 +37,10 @@ func TestDrainChecksFirst(t *testing.T) {
 			if c.third != nil {
 				k.State.Put(c.third)
 			}
-			entry := func(after state.Item) wire.Entry { return wire.Entry{After: state.Tagged{Item: after}, Reason: "web1"} }
-			if err := writeJournal(a.Dir, &journal{topology: "t", entries: map[state.ID]wire.Entry{state.IDOf(weighs(11, 3)): entry(weighs(11, 3))}}); err != nil {
+			entry := func(after state.Item) journal.Entry {
+				return journal.Entry{After: state.Tagged{Item: after}, Reason: "web1"}
+			}
+			if err := writeJournal(a.Dir, &journal.Draft{Topology: "t", Entries: map[state.ID]journal.Entry{state.IDOf(weighs(11, 3)): entry(weighs(11, 3))}}); err != nil {
 				t.Fatal(err)
 			}
 			_, err := a.drain(t.Context(), wire.DrainRequest{Topology: "t", Destinations: []state.Destination{weighs(11, 3), weighs(12, 5), weighs(13, 1)}})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/kernel/fake"
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/state/statetest"
@@ -36,7 +37,7 @@ func newAgent(t *testing.T) *Agent {
 func steps(changes ...state.Change) wire.ApplyRequest {
 	r := wire.ApplyRequest{Topology: "t"}
 	for _, c := range changes {
-		r.Steps = append(r.Steps, wire.Step{Change: c, Role: "real-server", Reason: "for the test"})
+		r.Steps = append(r.Steps, journal.Step{Change: c, Role: "real-server", Reason: "for the test"})
 	}
 	return r
 }
@@ -49,13 +50,13 @@ func mustApply(t *testing.T, a *Agent, r wire.ApplyRequest) {
 	}
 }
 
-func entries(t *testing.T, a *Agent) map[state.ID]wire.Entry {
+func entries(t *testing.T, a *Agent) map[state.ID]journal.Entry {
 	t.Helper()
 	j, err := readJournal(a.Dir, "t")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return j.entries
+	return j.Entries
 }
 
 // What was there when an item was first touched stays in the journal.
@@ -119,7 +120,7 @@ func TestLeave(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(a.Dir, "agent"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	other := &journal{topology: "other", entries: map[state.ID]wire.Entry{state.IDOf(on): {Before: state.Tagged{Item: off}, After: state.Tagged{Item: on}}}}
+	other := &journal.Draft{Topology: "other", Entries: map[state.ID]journal.Entry{state.IDOf(on): {Before: state.Tagged{Item: off}, After: state.Tagged{Item: on}}}}
 	if err := writeJournal(a.Dir, other); err != nil {
 		t.Fatal(err)
 	}
@@ -144,9 +145,9 @@ func TestLeave(t *testing.T) {
 
 // What no journal may say is not written into one: it could never be read again.
 func TestAdoptWhatIsUnsound(t *testing.T) {
-	for _, e := range []wire.Entry{{}, {Before: state.Tagged{Item: off}}, {Before: state.Tagged{Item: off}, After: state.Tagged{Item: vip}}} {
+	for _, e := range []journal.Entry{{}, {Before: state.Tagged{Item: off}}, {Before: state.Tagged{Item: off}, After: state.Tagged{Item: vip}}} {
 		a := newAgent(t)
-		if _, err := a.adopt(t.Context(), wire.AdoptRequest{Topology: "t", Entries: []wire.Entry{e}}); err == nil {
+		if _, err := a.adopt(t.Context(), wire.AdoptRequest{Topology: "t", Entries: []journal.Entry{e}}); err == nil {
 			t.Errorf("adopted %v", e)
 		}
 		if held := entries(t, a); len(held) != 0 {
@@ -236,13 +237,13 @@ func FuzzJournal(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !maps.EqualFunc(j.entries, again.entries, sameEntry) || !slices.Equal(j.members, again.members) {
+		if !maps.EqualFunc(j.Entries, again.Entries, sameEntry) || !slices.Equal(j.Members, again.Members) {
 			t.Fatalf("%+v is read again as %+v", j, again)
 		}
 	})
 }
 
-func sameEntry(a, b wire.Entry) bool {
+func sameEntry(a, b journal.Entry) bool {
 	return a.Before == b.Before && a.After == b.After && a.Role == b.Role && a.Reason == b.Reason && slices.Equal(a.For, b.For)
 }
 
@@ -252,7 +253,7 @@ func sameEntry(a, b wire.Entry) bool {
 func TestJournalOfALargeDirector(t *testing.T) {
 	a := newAgent(t)
 	k := a.Kernel.(*fake.Kernel)
-	var found []wire.Entry
+	var found []journal.Entry
 	const scale = 10
 	for i := range 100_000 / scale {
 		rip := netip.MustParseAddr("2001:db8:aaaa:bbbb::").As16()
@@ -264,7 +265,7 @@ func TestJournalOfALargeDirector(t *testing.T) {
 		}
 		k.State.Put(d)
 		item := state.Tagged{Item: d}
-		found = append(found, wire.Entry{Before: item, After: item, Role: "director", Reason: "real-server-00000", For: []string{"a-service/real-server-00000"}})
+		found = append(found, journal.Entry{Before: item, After: item, Role: "director", Reason: "real-server-00000", For: []string{"a-service/real-server-00000"}})
 	}
 	if _, err := a.adopt(t.Context(), wire.AdoptRequest{Topology: "t", Entries: found}); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/kernel/fake"
 	"github.com/lvsform/lvsform/state"
 )
@@ -120,7 +121,7 @@ func isStale(err error, text string) bool {
 // hold writes another topology's journal.
 func hold(t *testing.T, a *Agent, before, after state.Item) {
 	t.Helper()
-	j := &journal{topology: "other", entries: map[state.ID]wire.Entry{
+	j := &journal.Draft{Topology: "other", Entries: map[state.ID]journal.Entry{
 		state.IDOf(after): {Before: state.Tagged{Item: before}, After: state.Tagged{Item: after}},
 	}}
 	if err := writeJournal(a.Dir, j); err != nil {
@@ -166,8 +167,8 @@ func TestOthersWentMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	j, err := readJournal(a.Dir, "other")
-	if err != nil || j.entries[state.IDOf(on)].Before.Item != off {
-		t.Errorf("the heir does not know what was found: %v, %v", j.entries, err)
+	if err != nil || j.Entries[state.IDOf(on)].Before.Item != off {
+		t.Errorf("the heir does not know what was found: %v, %v", j.Entries, err)
 	}
 }
 
@@ -175,7 +176,7 @@ func TestOthersWentMeanwhile(t *testing.T) {
 func TestAdoptWhatHasGone(t *testing.T) {
 	a := newAgent(t)
 	there, gone := state.Tagged{Item: off}, state.Tagged{Item: vip}
-	_, err := a.adopt(t.Context(), wire.AdoptRequest{Topology: "t", Entries: []wire.Entry{{Before: there, After: there}, {Before: gone, After: gone}}})
+	_, err := a.adopt(t.Context(), wire.AdoptRequest{Topology: "t", Entries: []journal.Entry{{Before: there, After: there}, {Before: gone, After: gone}}})
 	if !isStale(err, "changed since the plan was made: address 192.0.2.10/32 on lo was there and is gone now") {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -38,16 +39,16 @@ func (a *Agent) adopt(ctx context.Context, req wire.AdoptRequest) (wire.Nothing,
 	if err := moved(stale); err != nil {
 		return done, err
 	}
-	journal, err := readJournal(a.Dir, req.Topology)
+	j, err := readJournal(a.Dir, req.Topology)
 	if err != nil {
 		return done, err
 	}
-	news := journal.know(req.Members)
+	news := j.Know(req.Members)
 	for _, e := range req.Entries {
-		news = journal.adopt(e, req.Part) || news
+		news = j.Adopt(e, req.Part) || news
 	}
 	if news {
-		err = a.write(journal)
+		err = a.write(j)
 	}
 	return done, err
 }
@@ -59,23 +60,23 @@ func (a *Agent) settle(ctx context.Context, req wire.SettleRequest) (wire.Nothin
 		return wire.Nothing{}, err
 	}
 	defer unlock()
-	journal, err := readJournal(a.Dir, req.Topology)
+	j, err := readJournal(a.Dir, req.Topology)
 	if err != nil {
 		return wire.Nothing{}, err
 	}
-	found := len(journal.entries)+len(journal.members) != 0
-	changed := journal.know(req.Members) && found
-	if err := a.handOver(journal, req.HandOver); err != nil {
+	found := len(j.Entries)+len(j.Members) != 0
+	changed := j.Know(req.Members) && found
+	if err := a.handOver(j, req.HandOver); err != nil {
 		return wire.Nothing{}, err
 	}
 	for _, id := range slices.Concat(req.Forget, req.HandOver) {
-		changed = journal.forget(id) || changed
+		changed = j.Forget(id) || changed
 	}
-	if len(journal.entries) == 0 && (!found || !req.Keep) {
-		journal.members, changed = nil, true
+	if len(j.Entries) == 0 && (!found || !req.Keep) {
+		j.Members, changed = nil, true
 	}
 	if changed {
-		err = a.write(journal)
+		err = a.write(j)
 	}
 	if err == nil && req.Leave {
 		err = a.leave()
@@ -87,22 +88,22 @@ func (a *Agent) settle(ctx context.Context, req wire.SettleRequest) (wire.Nothin
 // items that this one is about to forget: the last to let go puts it back. Their
 // journals are written first, so that what was found is in one of them whenever
 // the agent dies.
-func (a *Agent) handOver(from *journal, ids []state.ID) error {
+func (a *Agent) handOver(from *journal.Draft, ids []state.ID) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	others, err := a.holders(from.topology)
+	others, err := a.holders(from.Topology)
 	if err != nil {
 		return err
 	}
-	var heirs []*journal
+	var heirs []*journal.Draft
 	for _, id := range ids {
-		e, held := from.entries[id]
+		e, held := from.Entries[id]
 		if held && len(others[id]) == 0 {
 			return fault.New(fault.Stale, "%s: no other topology on this host holds it any more; plan again, and it is put back", state.Text(e.After.Item))
 		}
 		for _, other := range others[id] {
-			if held && other.inherit(e) && !slices.Contains(heirs, other) {
+			if held && other.Inherit(e) && !slices.Contains(heirs, other) {
 				heirs = append(heirs, other)
 			}
 		}
@@ -116,14 +117,14 @@ func (a *Agent) handOver(from *journal, ids []state.ID) error {
 }
 
 // holders lists, for each item, the other topologies on this host that hold it.
-func (a *Agent) holders(topology string) (map[state.ID][]*journal, error) {
+func (a *Agent) holders(topology string) (map[state.ID][]*journal.Draft, error) {
 	journals, err := readJournals(a.Dir, topology)
 	if err != nil {
 		return nil, err
 	}
-	out := map[state.ID][]*journal{}
+	out := map[state.ID][]*journal.Draft{}
 	for _, j := range journals {
-		for id := range j.entries {
+		for id := range j.Entries {
 			out[id] = append(out[id], j)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/modes/modestest"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/state"
@@ -19,7 +19,7 @@ import (
 
 // byHand changes an item that lvsform holds as somebody with a shell might. It
 // returns nil for what cannot be changed without changing others as well.
-func byHand(t *rapid.T, k state.Host, e wire.Entry) *state.Change {
+func byHand(t *rapid.T, k state.Host, e journal.Entry) *state.Change {
 	is := k[e.ID()]
 	another := func(i state.Item) *state.Change { return &state.Change{Before: is, After: i} }
 	gone := &state.Change{Before: is}
@@ -149,7 +149,7 @@ func mended(p *plan.Plan) map[string]bool {
 
 // addDestination puts a destination of a stranger's into a virtual service that
 // lvsform made, if there is one.
-func (w *world) addDestination(want map[string]string, held []wire.Entry) {
+func (w *world) addDestination(want map[string]string, held []journal.Entry) {
 	for _, e := range held {
 		s, ok := w.kernels["lb"].State[e.ID()].(state.Service)
 		if !ok || e.Before.Item != nil {

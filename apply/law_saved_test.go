@@ -15,6 +15,7 @@ import (
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/modes/modestest"
 	"github.com/lvsform/lvsform/plan"
@@ -58,16 +59,16 @@ func (w *world) meanwhile(t *rapid.T, p *plan.Plan, observed map[string]plan.Obs
 		if !there {
 			return "", false // nobody adopts what is not there
 		}
-		entry := wire.Entry{Before: state.Tagged{}, After: state.Tagged{Item: is}, Reason: "theirs"}
-		w.adopt(t, h.Name, wire.AdoptRequest{Topology: "third", Entries: []wire.Entry{entry}})
+		entry := journal.Entry{Before: state.Tagged{}, After: state.Tagged{Item: is}, Reason: "theirs"}
+		w.adopt(t, h.Name, wire.AdoptRequest{Topology: "third", Entries: []journal.Entry{entry}})
 		return h.Name + ": another topology holds " + id, true
 	case 5: // somebody applied an inventory with one more host
-		journal := observed[h.Name].Journal
-		if len(journal.Entries) == 0 {
+		kept := observed[h.Name].Journal
+		if len(kept.Entries) == 0 {
 			return "", false
 		}
-		db9 := wire.Member{Name: "db9", Address: "192.0.2.9"}
-		w.adopt(t, h.Name, wire.AdoptRequest{Topology: p.Topology, Members: append(slices.Clone(journal.Members), db9)})
+		db9 := journal.Member{Name: "db9", Address: "192.0.2.9"}
+		w.adopt(t, h.Name, wire.AdoptRequest{Topology: p.Topology, Members: append(slices.Clone(kept.Members), db9)})
 		return h.Name + ": the topology has one more host", true
 	default: // something that is wanted or held is another, or gone
 		ids := slices.Sorted(maps.Keys(touched(w.inv, p, observed)[h.Name]))

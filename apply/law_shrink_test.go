@@ -16,6 +16,7 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/modes/modestest"
 	"github.com/lvsform/lvsform/plan"
 )
@@ -93,7 +94,7 @@ func (w *world) knowEachOther(t *rapid.T, inv *inventory.Inventory) {
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
-		var j wire.Journal
+		var j journal.Journal
 		if err := json.Unmarshal(text, &j); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

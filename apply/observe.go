@@ -5,6 +5,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/plan"
 )
@@ -23,7 +24,7 @@ func Observe(ctx context.Context, inv *inventory.Inventory, hosts Hosts, opts Op
 }
 
 // ObserveLeft asks hosts that have left the inventory for what they hold.
-func ObserveLeft(ctx context.Context, inv *inventory.Inventory, members []wire.Member, hosts Hosts, opts Options) map[string]plan.Observation {
+func ObserveLeft(ctx context.Context, inv *inventory.Inventory, members []journal.Member, hosts Hosts, opts Options) map[string]plan.Observation {
 	names := make([]string, len(members))
 	for i, m := range members {
 		names[i] = m.Name

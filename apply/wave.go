@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/state"
 )
@@ -57,11 +58,11 @@ func runWave(ctx context.Context, p *plan.Plan, wave plan.Wave, hosts Hosts, opt
 	})
 }
 
-func stepsOf(h plan.Host, wave plan.Wave) []wire.Step {
-	var out []wire.Step
+func stepsOf(h plan.Host, wave plan.Wave) []journal.Step {
+	var out []journal.Step
 	for _, a := range h.Actions {
 		if a.Wave == wave {
-			out = append(out, wire.Step{Change: a.Change(), Role: string(a.Role), Reason: a.Reason, For: a.For, Restore: a.Restore})
+			out = append(out, journal.Step{Change: a.Change(), Role: string(a.Role), Reason: a.Reason, For: a.For, Restore: a.Restore})
 		}
 	}
 	return out
@@ -69,7 +70,7 @@ func stepsOf(h plan.Host, wave plan.Wave) []wire.Step {
 
 // drain lets the connections of destinations that are about to go come to
 // their end. The steps then expect the destinations as draining leaves them.
-func drain(ctx context.Context, topology, name string, steps []wire.Step, host wire.Caller, opts Options) error {
+func drain(ctx context.Context, topology, name string, steps []journal.Step, host wire.Caller, opts Options) error {
 	var going []state.Destination
 	for i, s := range steps {
 		d, ok := s.Change.Before.(state.Destination)

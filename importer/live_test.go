@@ -13,10 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/importer"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/inventory/inventorytest"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/kernel/fake"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/modes/modestest"
@@ -44,14 +44,14 @@ func parse(t tb, text string) *inventory.Inventory {
 // them.
 type world struct {
 	kernels  map[string]*fake.Kernel
-	journals map[string]wire.Journal
+	journals map[string]journal.Journal
 	order    []string
 }
 
 // newWorld is the hosts as they come, put into the state the inventory asks
 // for.
 func newWorld(t tb, inv *inventory.Inventory) *world {
-	w := &world{kernels: map[string]*fake.Kernel{}, journals: map[string]wire.Journal{}}
+	w := &world{kernels: map[string]*fake.Kernel{}, journals: map[string]journal.Journal{}}
 	for i, h := range inv.Hosts {
 		w.kernels[h.Name] = newKernel(i, h)
 		w.order = append(w.order, h.Name)
@@ -84,8 +84,8 @@ func (w *world) do(t tb, topology, host string, a plan.Action) {
 	}
 	if a.Kind != state.KindModule {
 		j := w.journals[host]
-		j.FormatVersion, j.Topology = wire.JournalVersion, topology
-		j.Entries = append(j.Entries, wire.Entry{Before: a.Before, After: a.After, Role: string(a.Role), Reason: a.Reason})
+		j.FormatVersion, j.Topology = journal.Version, topology
+		j.Entries = append(j.Entries, journal.Entry{Before: a.Before, After: a.After, Role: string(a.Role), Reason: a.Reason})
 		w.journals[host] = j
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/state"
 )
@@ -14,7 +15,7 @@ import (
 // reach fills in the actions that lead from what is observed to the wants, and
 // back to what was found for everything the journal holds beyond them.
 func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
-	held := map[state.ID]wire.Entry{}
+	held := map[state.ID]journal.Entry{}
 	for _, e := range obs.Journal.Entries {
 		held[e.ID()] = e
 	}
@@ -57,7 +58,7 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 	}
 	lvsforms := func(id state.ID) bool {
 		e, ours := held[id]
-		return ours && !asFound(e) || others[id].topology != "" && !others[id].found || refused[id] // which is one conflict, not two
+		return ours && !e.AsFound() || others[id].topology != "" && !others[id].found || refused[id] // which is one conflict, not two
 	}
 	h.Errors = append(h.Errors, conflicts(h.Actions, obs, lvsforms)...)
 	h.Errors = append(h.Errors, orphans(h.Actions, obs, func(id state.ID) bool {
@@ -79,7 +80,7 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 // adopt takes an item that is already as wanted into the journal, to be left
 // there when lvsform goes, or to be put back as the entry found it that is there
 // already.
-func (h *Host) adopt(w modes.Want, is state.Item, old wire.Entry) {
+func (h *Host) adopt(w modes.Want, is state.Item, old journal.Entry) {
 	if !is.Kind().Traits().Journalled {
 		return
 	}
@@ -88,16 +89,13 @@ func (h *Host) adopt(w modes.Want, is state.Item, old wire.Entry) {
 	if old.After.Item != nil {
 		before = old.Before
 	}
-	h.Adopt = append(h.Adopt, wire.Entry{Before: before, After: item, Role: string(w.Role), Reason: w.Reason.Text, For: w.For})
+	h.Adopt = append(h.Adopt, journal.Entry{Before: before, After: item, Role: string(w.Role), Reason: w.Reason.Text, For: w.For})
 }
-
-// asFound reports whether an entry's item was adopted, and is somebody else's.
-func asFound(e wire.Entry) bool { return e.Before.Item == e.After.Item }
 
 // putBack restores what an entry found, unless it is so already, another
 // topology holds the item, there is nothing left to restore it on, or it
 // belongs to another program, which may have had its reasons.
-func (h *Host) putBack(e wire.Entry, obs wire.Observed, shared bool) {
+func (h *Host) putBack(e journal.Entry, obs wire.Observed, shared bool) {
 	before, is := e.Before.Item, obs.State[e.ID()]
 	// A setting that was not there before belongs to a device that came later
 	// and goes with it.
@@ -106,7 +104,7 @@ func (h *Host) putBack(e wire.Entry, obs wire.Observed, shared bool) {
 	case shared:
 		h.HandOver = append(h.HandOver, e.ID())
 		return
-	case is == before || setting && (is == nil || before == nil) || asFound(e) && e.ID().Kind.Traits().Balancer && suspects(obs.Foreign) != nil:
+	case is == before || setting && (is == nil || before == nil) || e.AsFound() && e.ID().Kind.Traits().Balancer && suspects(obs.Foreign) != nil:
 		h.Forget = append(h.Forget, e.ID())
 		return
 	}
@@ -146,7 +144,7 @@ func elsewhere(obs wire.Observed) map[state.ID]claim {
 	out := map[state.ID]claim{}
 	for _, j := range obs.Others {
 		for _, e := range j.Entries {
-			out[e.ID()] = claim{j.Topology, e.After.Item, asFound(e)}
+			out[e.ID()] = claim{j.Topology, e.After.Item, e.AsFound()}
 		}
 	}
 	return out

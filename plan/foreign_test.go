@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/state"
 )
@@ -46,8 +46,8 @@ func TestWhereAnotherBalances(t *testing.T) {
 	master := state.SyncDaemon{Role: state.SyncMaster, Interface: "eth0", ID: 1, MaxLen: 1472, Group: netip.MustParseAddr("224.0.0.81"), Port: 8848, TTL: 1}
 	slave, another := master, service
 	slave.ID, another.Scheduler = 2, "wlc"
-	found := func(i state.Item) wire.Entry { return entry(i, i, "director") }
-	made := func(i state.Item) wire.Entry { return entry(nil, i, "director") }
+	found := func(i state.Item) journal.Entry { return entry(i, i, "director") }
+	made := func(i state.Item) journal.Entry { return entry(nil, i, "director") }
 
 	keepalived := []state.Foreign{{Owner: "docker", What: "device docker0"}, {Owner: "keepalived", What: "process 812"}}
 	const (
@@ -58,8 +58,8 @@ func TestWhereAnotherBalances(t *testing.T) {
 		what    string
 		live    []state.Item
 		signs   []state.Foreign
-		journal []wire.Entry
-		other   []wire.Entry // of another topology
+		journal []journal.Entry
+		other   []journal.Entry // of another topology
 		destroy bool
 		errors  []string
 		actions []string // in IPVS
@@ -83,7 +83,7 @@ func TestWhereAnotherBalances(t *testing.T) {
 		},
 		{
 			what: "one that would be removed", live: []state.Item{service, web1, web2, master}, signs: keepalived,
-			journal: []wire.Entry{made(web2)}, destroy: true,
+			journal: []journal.Entry{made(web2)}, destroy: true,
 			actions: []string{"- destination tcp 192.0.2.30:80 -> 192.0.2.5:80"},
 		},
 		{
@@ -101,27 +101,27 @@ func TestWhereAnotherBalances(t *testing.T) {
 		},
 		{
 			what: "lvsform made it", live: []state.Item{service, dead, web2, slave}, signs: keepalived,
-			journal: []wire.Entry{made(master), made(service), made(web1), made(web2)},
+			journal: []journal.Entry{made(master), made(service), made(web1), made(web2)},
 			actions: []string{"~ sync-daemon master", "~ destination tcp 192.0.2.30:80 -> 192.0.2.4:80"},
 			adopts:  []string{"service tcp 192.0.2.30:80", "destination tcp 192.0.2.30:80 -> 192.0.2.5:80"},
 		},
 		{
 			what: "lvsform holds it as found", live: []state.Item{service, dead, web2, master}, signs: keepalived,
-			journal: []wire.Entry{found(master), found(service), found(web1), found(web2)},
+			journal: []journal.Entry{found(master), found(service), found(web1), found(web2)},
 			errors:  []string{does + "~ destination tcp 192.0.2.30:80 -> 192.0.2.4:80 dr weight 0 -> dr weight 3" + advises},
 		},
 		{
 			what: "lvsform lets go of what it found", live: []state.Item{service, dead, slave}, signs: keepalived,
-			journal: []wire.Entry{found(master), found(service), found(web1), found(web2)}, destroy: true,
+			journal: []journal.Entry{found(master), found(service), found(web1), found(web2)}, destroy: true,
 		},
 		{
 			what: "another topology found it", live: []state.Item{service, dead, web2, master}, signs: keepalived,
-			other:  []wire.Entry{found(service)},
+			other:  []journal.Entry{found(service)},
 			errors: []string{does + "~ destination tcp 192.0.2.30:80 -> 192.0.2.4:80 dr weight 0 -> dr weight 3" + advises},
 		},
 		{
 			what: "another topology made it", live: []state.Item{service, dead, web2, master}, signs: keepalived,
-			other:   []wire.Entry{made(service)},
+			other:   []journal.Entry{made(service)},
 			actions: []string{"~ destination tcp 192.0.2.30:80 -> 192.0.2.4:80"},
 			adopts:  []string{"sync-daemon master", "service tcp 192.0.2.30:80", "destination tcp 192.0.2.30:80 -> 192.0.2.5:80"},
 		},
@@ -142,7 +142,7 @@ func TestWhereAnotherBalances(t *testing.T) {
 			for _, i := range c.live {
 				lb.State.Put(i)
 			}
-			lb.Foreign, lb.Journal.Entries, lb.Others = c.signs, c.journal, []wire.Journal{{Topology: "other", Entries: c.other}}
+			lb.Foreign, lb.Journal.Entries, lb.Others = c.signs, c.journal, []journal.Journal{{Topology: "other", Entries: c.other}}
 			observed["lb"] = lb
 			p := plan.Make(inv, observed)
 			if c.destroy {
@@ -194,7 +194,7 @@ func TestDestinationsOfOthersInWhatGoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := func(i state.Item) wire.Entry { return entry(nil, i, "director") }
+	made := func(i state.Item) journal.Entry { return entry(nil, i, "director") }
 	for _, c := range []struct {
 		id     state.ServiceID
 		rip    string
@@ -214,14 +214,14 @@ func TestDestinationsOfOthersInWhatGoes(t *testing.T) {
 			c.remove + "), or take it into the inventory and apply that first"
 		for _, x := range []struct {
 			what    string
-			journal []wire.Entry
-			other   []wire.Entry
+			journal []journal.Entry
+			other   []journal.Entry
 			errors  []string
 		}{
-			{what: "in a service of ours", journal: []wire.Entry{made(service), made(ours)}, errors: []string{conflict}},
-			{what: "taken into the inventory since", journal: []wire.Entry{made(service), made(ours), entry(theirs, theirs, "director")}},
-			{what: "in a service that was found", journal: []wire.Entry{entry(service, service, "director"), made(ours)}},
-			{what: "in a service that another topology holds as well", journal: []wire.Entry{made(service), made(ours)}, other: []wire.Entry{made(service)}},
+			{what: "in a service of ours", journal: []journal.Entry{made(service), made(ours)}, errors: []string{conflict}},
+			{what: "taken into the inventory since", journal: []journal.Entry{made(service), made(ours), entry(theirs, theirs, "director")}},
+			{what: "in a service that was found", journal: []journal.Entry{entry(service, service, "director"), made(ours)}},
+			{what: "in a service that another topology holds as well", journal: []journal.Entry{made(service), made(ours)}, other: []journal.Entry{made(service)}},
 		} {
 			t.Run(c.remove+" "+x.what, func(t *testing.T) {
 				observed := fresh(inv)
@@ -229,9 +229,9 @@ func TestDestinationsOfOthersInWhatGoes(t *testing.T) {
 				for _, i := range []state.Item{service, ours, theirs} {
 					lb.State.Put(i)
 				}
-				lb.Journal.Entries, lb.Others = x.journal, []wire.Journal{{Topology: "other", Entries: x.other}}
+				lb.Journal.Entries, lb.Others = x.journal, []journal.Journal{{Topology: "other", Entries: x.other}}
 				observed["lb"] = lb
-				gone := map[string]plan.Observation{"lb": {Observed: lb.Observed, Member: &wire.Member{Name: "lb"}}}
+				gone := map[string]plan.Observation{"lb": {Observed: lb.Observed, Member: &journal.Member{Name: "lb"}}}
 				for way, p := range map[string]*plan.Plan{"destroy": plan.Destroy(inv, observed), "leaves": plan.Destroy(&inventory.Inventory{}, gone), "smaller": plan.Make(smaller, observed)} {
 					host := p.Hosts[slices.IndexFunc(p.Hosts, func(h plan.Host) bool { return h.Name == "lb" })]
 					var errors []string

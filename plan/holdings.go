@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -30,9 +30,9 @@ type HoldingsHost struct {
 
 // HoldingTopology is one topology's journal on a host.
 type HoldingTopology struct {
-	Topology string       `json:"topology"`
-	Members  []string     `json:"members"` // the hosts it spans, as this host knows
-	Entries  []wire.Entry `json:"entries"` // by kind and key
+	Topology string          `json:"topology"`
+	Members  []string        `json:"members"` // the hosts it spans, as this host knows
+	Entries  []journal.Entry `json:"entries"` // by kind and key
 }
 
 // Hold lists what the hosts hold.
@@ -49,7 +49,7 @@ func (l *Holdings) add(h HoldingsHost, obs Observation) {
 	if obs.Err != nil {
 		h.Errors = []*fault.Error{fault.From(obs.Err)}
 	}
-	for _, j := range append([]wire.Journal{obs.Journal}, obs.Others...) {
+	for _, j := range append([]journal.Journal{obs.Journal}, obs.Others...) {
 		if len(j.Entries) == 0 {
 			continue
 		}
@@ -96,7 +96,7 @@ func (l *Holdings) WriteText(w io.Writer, o TextOptions, items bool) error {
 }
 
 // kindsOf counts entries by kind.
-func kindsOf(entries []wire.Entry) string {
+func kindsOf(entries []journal.Entry) string {
 	counts := map[state.Kind]int{}
 	for _, e := range entries {
 		counts[e.ID().Kind]++
@@ -111,11 +111,11 @@ func kindsOf(entries []wire.Entry) string {
 }
 
 // foundAs says what destroy would make of an entry.
-func foundAs(e wire.Entry) string {
+func foundAs(e journal.Entry) string {
 	switch {
 	case e.Before.Item == nil:
 		return "was not there before"
-	case asFound(e):
+	case e.AsFound():
 		return "found as it is"
 	default:
 		return "found as " + valueOf(e.Before.Item)

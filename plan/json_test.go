@@ -14,9 +14,9 @@ import (
 	"gotest.tools/v3/golden"
 	"pgregory.net/rapid"
 
-	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/cmd/lvsform/schema/schematest"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/modes/modestest"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/state"
@@ -48,14 +48,14 @@ func carriedOut(p *plan.Plan, observed map[string]plan.Observation) map[string]p
 	for _, h := range p.Hosts {
 		o := observed[h.Name]
 		o.State = maps.Clone(o.State)
-		o.Journal = wire.Journal{FormatVersion: wire.JournalVersion, Topology: p.Topology, Members: p.Members, Entries: slices.Clone(h.Adopt)}
+		o.Journal = journal.Journal{FormatVersion: journal.Version, Topology: p.Topology, Members: p.Members, Entries: slices.Clone(h.Adopt)}
 		for _, a := range h.Actions {
 			o.State.Put(a.After.Item)
 			if a.Kind != state.KindModule {
-				o.Journal.Entries = append(o.Journal.Entries, wire.Entry{Before: a.Before, After: a.After, Role: string(a.Role), Reason: a.Reason, For: a.For})
+				o.Journal.Entries = append(o.Journal.Entries, journal.Entry{Before: a.Before, After: a.After, Role: string(a.Role), Reason: a.Reason, For: a.For})
 			}
 		}
-		slices.SortFunc(o.Journal.Entries, func(a, b wire.Entry) int { return state.Compare(a.ID(), b.ID()) })
+		slices.SortFunc(o.Journal.Entries, func(a, b journal.Entry) int { return state.Compare(a.ID(), b.ID()) })
 		out[h.Name] = o
 	}
 	return out
@@ -84,14 +84,14 @@ func spoilt(inv *inventory.Inventory, observed map[string]plan.Observation) map[
 				delete(o.State, state.IDOf(item))
 			}
 		}
-		o.Others = []wire.Journal{{Topology: "another", Entries: o.Journal.Entries}, {Topology: "empty"}}
+		o.Others = []journal.Journal{{Topology: "another", Entries: o.Journal.Entries}, {Topology: "empty"}}
 		o.Foreign = []state.Foreign{{Owner: "keepalived", What: "process 812"}, {What: "device kube-ipvs0"}}
 		o.Missing = []state.Missing{{ID: state.ID{Kind: state.KindModule, Key: "ip_vs_zz"}, Why: "no such module"}}
 		out[h.Name] = o
 		if i == 0 {
-			o.Member = &wire.Member{Name: "gone", Address: "192.0.2.99", Port: 22}
+			o.Member = &journal.Member{Name: "gone", Address: "192.0.2.99", Port: 22}
 			out["gone"] = o
-			out["lost"] = plan.Observation{Err: errors.New("no route to host"), Member: &wire.Member{Name: "lost"}}
+			out["lost"] = plan.Observation{Err: errors.New("no route to host"), Member: &journal.Member{Name: "lost"}}
 		}
 	}
 	return out

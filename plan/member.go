@@ -2,22 +2,19 @@ package plan
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"strings"
-	"unicode"
 
-	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/state"
 )
 
 // Members is what the journals keep of an inventory's hosts, in its order.
-func Members(inv *inventory.Inventory) []wire.Member {
-	out := make([]wire.Member, len(inv.Hosts))
+func Members(inv *inventory.Inventory) []journal.Member {
+	out := make([]journal.Member, len(inv.Hosts))
 	for i, h := range inv.Hosts {
-		out[i] = wire.Member{
+		out[i] = journal.Member{
 			Name: h.Name, Fallback: firstAddress(h),
 			Address: h.SSH.Address, Port: h.SSH.Port, User: h.SSH.User, Key: h.SSH.Key, Jump: h.SSH.Jump, Sudo: h.SSH.Sudo,
 		}
@@ -33,10 +30,10 @@ const MaxLeft = 1024
 // by name. One that only has another name now is not among them: whoever the
 // inventory reaches at the same address is the same machine. A journal that
 // names more than MaxLeft is not believed; planning fails for its host.
-func Left(inv *inventory.Inventory, observed map[string]Observation) []wire.Member {
+func Left(inv *inventory.Inventory, observed map[string]Observation) []journal.Member {
 	leavers := leaversOf(inv)
 	seen := map[string]bool{}
-	var out []wire.Member
+	var out []journal.Member
 	for _, h := range inv.Hosts {
 		members, err := leavers(observed[h.Name].Journal)
 		if err != nil {
@@ -49,16 +46,16 @@ func Left(inv *inventory.Inventory, observed map[string]Observation) []wire.Memb
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b wire.Member) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b journal.Member) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 
 // leaversOf returns what picks the members out of a journal that have left the
 // inventory. The error is that of a journal with more than MaxLeft.
-func leaversOf(inv *inventory.Inventory) func(wire.Journal) ([]wire.Member, error) {
+func leaversOf(inv *inventory.Inventory) func(journal.Journal) ([]journal.Member, error) {
 	known := map[string]bool{}
 	for _, m := range Members(inv) {
-		known[m.Name], known[endpoint(m)] = true, true
+		known[m.Name], known[m.Endpoint()] = true, true
 	}
 	nics := map[string]bool{}
 	for _, h := range inv.Hosts {
@@ -68,16 +65,16 @@ func leaversOf(inv *inventory.Inventory) func(wire.Journal) ([]wire.Member, erro
 			}
 		}
 	}
-	left := map[wire.Member]bool{} // most journals say the same
-	return func(j wire.Journal) ([]wire.Member, error) {
-		var out []wire.Member
+	left := map[journal.Member]bool{} // most journals say the same
+	return func(j journal.Journal) ([]journal.Member, error) {
+		var out []journal.Member
 		for _, m := range j.Members {
 			if known[m.Name] {
 				continue
 			}
 			gone, seen := left[m]
 			if !seen {
-				gone = !known[endpoint(m)] && !nics[m.Fallback] && sane(m)
+				gone = !known[m.Endpoint()] && !nics[m.Fallback] && m.Sane()
 				left[m] = gone
 			}
 			if gone {
@@ -94,7 +91,7 @@ func leaversOf(inv *inventory.Inventory) func(wire.Journal) ([]wire.Member, erro
 
 // Remaining are the members once the plan is carried out: what it takes from
 // hosts that have left the inventory is all they held, unless it is only a part.
-func (p *Plan) Remaining() []wire.Member {
+func (p *Plan) Remaining() []journal.Member {
 	if p.Only != nil {
 		return p.Members
 	}
@@ -102,7 +99,7 @@ func (p *Plan) Remaining() []wire.Member {
 	for _, h := range p.Hosts {
 		gone[h.Name] = h.Left
 	}
-	return slices.DeleteFunc(slices.Clone(p.Members), func(m wire.Member) bool { return gone[m.Name] })
+	return slices.DeleteFunc(slices.Clone(p.Members), func(m journal.Member) bool { return gone[m.Name] })
 }
 
 // left are the observed hosts that are no longer in the inventory, by name.
@@ -125,7 +122,7 @@ func everyHost(inv *inventory.Inventory, observed map[string]Observation, do fun
 		do(h.Name, firstAddress(h), h, observed[h.Name].believed(leavers))
 	}
 	for _, name := range left(observed) {
-		do(name, at(*observed[name].Member), nil, observed[name])
+		do(name, observed[name].Member.At(), nil, observed[name])
 	}
 }
 
@@ -141,29 +138,12 @@ func firstError[H any](hosts []H, errorsOf func(H) []*fault.Error) *fault.Error 
 
 // believed is the observation, or an error where the host's journal is not to be
 // believed.
-func (o Observation) believed(leavers func(wire.Journal) ([]wire.Member, error)) Observation {
+func (o Observation) believed(leavers func(journal.Journal) ([]journal.Member, error)) Observation {
 	if o.Err == nil {
 		_, o.Err = leavers(o.Journal)
 	}
 	return o
 }
-
-// endpoint tells machines apart by where SSH finds them.
-func endpoint(m wire.Member) string { return fmt.Sprintf("%s port %d", at(m), m.Port) }
-
-// sane guards against what a host's journal may say: it decides where the
-// workstation connects to.
-func sane(m wire.Member) bool {
-	for _, s := range []string{m.Name, m.Address, m.Fallback, m.User, m.Key, m.Jump} {
-		if len(s) > 1024 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == unicode.ReplacementChar || unicode.IsControl(r) }) {
-			return false
-		}
-	}
-	return m.Name != ""
-}
-
-// at is where a member is reached, as far as the inventory said.
-func at(m wire.Member) string { return cmp.Or(m.Address, m.Fallback, m.Name) }
 
 func firstAddress(h *inventory.Host) string {
 	for _, n := range h.NICs {

@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/plan"
 )
 
@@ -23,7 +23,7 @@ func TestJournalThatNamesTooMany(t *testing.T) {
 	}
 	before := ready(inv)
 	applied := carriedOut(plan.Make(inv, before), before)
-	db9 := wire.Member{Name: "db9", Address: "192.0.2.9"}
+	db9 := journal.Member{Name: "db9", Address: "192.0.2.9"}
 	for _, c := range []struct {
 		names int
 		left  int // of both journals
@@ -37,7 +37,7 @@ func TestJournalThatNamesTooMany(t *testing.T) {
 		lb.Journal.Members = append(plan.Members(inv), db9)
 		web1.Journal.Members = plan.Members(inv)
 		for i := range c.names {
-			web1.Journal.Members = append(web1.Journal.Members, wire.Member{Name: fmt.Sprintf("h%d", i), Address: fmt.Sprintf("198.51.%d.%d", i/250, 1+i%250)})
+			web1.Journal.Members = append(web1.Journal.Members, journal.Member{Name: fmt.Sprintf("h%d", i), Address: fmt.Sprintf("198.51.%d.%d", i/250, 1+i%250)})
 		}
 		observed["lb"], observed["web1"] = lb, web1
 		left := plan.Left(inv, observed)

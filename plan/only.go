@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -256,6 +256,6 @@ func (h *Host) narrowJournal(only Only) {
 	if len(only.Services) == 0 {
 		return
 	}
-	h.Adopt = slices.DeleteFunc(h.Adopt, func(e wire.Entry) bool { return !only.concerns(e.For, false) })
+	h.Adopt = slices.DeleteFunc(h.Adopt, func(e journal.Entry) bool { return !only.concerns(e.For, false) })
 	h.Forget, h.HandOver = nil, nil // what is no longer held has no services of its own any more
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -79,9 +79,9 @@ func TestKeepOfMany(t *testing.T) {
 // A choice of hosts takes what the journal is told as a whole, also where
 // something is held back; a choice of services leaves what is for others.
 func TestKeepOfTheJournal(t *testing.T) {
-	up := func(link string, serves ...string) wire.Entry {
+	up := func(link string, serves ...string) journal.Entry {
 		item := state.Tagged{Item: state.Up{Link: link}}
-		return wire.Entry{Before: item, After: item, For: serves}
+		return journal.Entry{Before: item, After: item, For: serves}
 	}
 	a, b, ground := up("eth0", "a", "b/web1"), up("eth1", "b"), up("eth2")
 	later := Action{Op: state.Add, Kind: state.KindUp, Key: "eth3", After: state.Tagged{Item: state.Up{Link: "eth3"}}, For: []string{"a/web1"}, Wave: AddDestinations}
@@ -89,15 +89,15 @@ func TestKeepOfTheJournal(t *testing.T) {
 	before.Wave = PrepareServers
 	for _, c := range []struct {
 		only   Only
-		adopts []wire.Entry
+		adopts []journal.Entry
 		lets   int // go of
 	}{
-		{Only{Hosts: []string{"lb"}}, []wire.Entry{a, b, ground}, 1},
-		{Only{Services: []string{"a"}}, []wire.Entry{a, ground}, 0},
-		{Only{Hosts: []string{"lb"}, Services: []string{"b"}}, []wire.Entry{a, b, ground}, 0},
+		{Only{Hosts: []string{"lb"}}, []journal.Entry{a, b, ground}, 1},
+		{Only{Services: []string{"a"}}, []journal.Entry{a, ground}, 0},
+		{Only{Hosts: []string{"lb"}, Services: []string{"b"}}, []journal.Entry{a, b, ground}, 0},
 	} {
 		p := &Plan{Hosts: []Host{
-			{Name: "lb", Actions: []Action{later}, Adopt: []wire.Entry{a, b, ground}, Forget: []state.ID{a.ID()}, HandOver: []state.ID{b.ID()}},
+			{Name: "lb", Actions: []Action{later}, Adopt: []journal.Entry{a, b, ground}, Forget: []state.ID{a.ID()}, HandOver: []state.ID{b.ID()}},
 			{Name: "web1", Actions: []Action{before}},
 		}}
 		inv := &inventory.Inventory{Services: []*inventory.Service{{Name: "a"}, {Name: "b"}}}

@@ -11,6 +11,7 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/state"
 )
@@ -30,7 +31,7 @@ type Plan struct {
 	Hosts   []Host  `json:"hosts"`
 	Summary Summary `json:"summary"`
 	// Members is what the journals keep of the topology's hosts.
-	Members []wire.Member `json:"members"`
+	Members []journal.Member `json:"members"`
 	// LeftOut are the hosts that have left the inventory and were not chosen:
 	// only the journals know of them. In JSON they are the members
 	// beyond the inventory that are not among the hosts.
@@ -55,10 +56,10 @@ type Host struct {
 	// not keep quiet.
 	Announce []state.Address `json:"announce,omitempty"`
 	// Adopt, Forget, HandOver and Remember are the journal's part.
-	Adopt    []wire.Entry `json:"adopt,omitempty"`     // was found in place, or is for other services now
-	Forget   []state.ID   `json:"forget,omitempty"`    // is no longer held
-	HandOver []state.ID   `json:"hand_over,omitempty"` // is no longer held here, and stays: another topology on the host holds it
-	Remember bool         `json:"remember,omitempty"`  // the journal's list of members is out of date
+	Adopt    []journal.Entry `json:"adopt,omitempty"`     // was found in place, or is for other services now
+	Forget   []state.ID      `json:"forget,omitempty"`    // is no longer held
+	HandOver []state.ID      `json:"hand_over,omitempty"` // is no longer held here, and stays: another topology on the host holds it
+	Remember bool            `json:"remember,omitempty"`  // the journal's list of members is out of date
 }
 
 // Action is one change on one host.
@@ -103,7 +104,7 @@ type Observation struct {
 	wire.Observed
 	Err error
 	// Member is set for a host that is no longer in the inventory.
-	Member *wire.Member
+	Member *journal.Member
 }
 
 // Asked lists what has to be observed by name to plan for a host.

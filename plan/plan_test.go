@@ -13,6 +13,7 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/inventory/inventorytest"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/state"
@@ -75,8 +76,8 @@ func dest(addr string, weight uint32) state.Destination {
 	return state.Destination{Service: web, Address: netip.MustParseAddrPort(addr), Forward: state.ForwardDR, Weight: weight}
 }
 
-func entry(before, after state.Item, role string) wire.Entry {
-	return wire.Entry{Before: state.Tagged{Item: before}, After: state.Tagged{Item: after}, Role: role, Reason: "a reason"}
+func entry(before, after state.Item, role string) journal.Entry {
+	return journal.Entry{Before: state.Tagged{Item: before}, After: state.Tagged{Item: after}, Role: role, Reason: "a reason"}
 }
 
 // Each story is a live state, as an edit of the fresh one, and the plan for it.

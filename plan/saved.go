@@ -13,6 +13,7 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/state"
 )
@@ -40,9 +41,9 @@ type SavedInventory struct {
 
 // Basis is what a plan took from one host's live state.
 type Basis struct {
-	Host        string       `json:"host"`
-	Member      *wire.Member `json:"member,omitempty"` // of a host that has left the inventory
-	Fingerprint string       `json:"fingerprint"`      // SHA-256 of Observed, in hexadecimal
+	Host        string          `json:"host"`
+	Member      *journal.Member `json:"member,omitempty"` // of a host that has left the inventory
+	Fingerprint string          `json:"fingerprint"`      // SHA-256 of Observed, in hexadecimal
 	// Observed holds what the plan depends on and nothing else of the host.
 	Observed wire.Observed `json:"observed"`
 }
@@ -217,8 +218,8 @@ func firstLine(err error) string {
 func (s *Saved) MadeFrom(text []byte) bool { return digest(text) == s.Inventory.SHA256 }
 
 // Left lists the hosts beyond the inventory that the plan was made from.
-func (s *Saved) Left() []wire.Member {
-	var out []wire.Member
+func (s *Saved) Left() []journal.Member {
+	var out []journal.Member
 	for _, b := range s.Basis {
 		if b.Member != nil {
 			out = append(out, *b.Member)
@@ -296,22 +297,22 @@ func basisOf(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want, ob
 			return i.Kind().Traits().Balancer
 		}
 	}
-	held := append([]wire.Entry{}, obs.Journal.Entries...) // an array in JSON, not null
-	out := wire.Observed{State: state.Host{}, Missing: obs.Missing, Journal: wire.Journal{Topology: inv.Name, Entries: held, Members: obs.Journal.Members}}
+	held := append([]journal.Entry{}, obs.Journal.Entries...) // an array in JSON, not null
+	out := wire.Observed{State: state.Host{}, Missing: obs.Missing, Journal: journal.Journal{Topology: inv.Name, Entries: held, Members: obs.Journal.Members}}
 	for id, i := range obs.State {
 		if ids[id] || matters(i) {
 			out.State[id] = i
 		}
 	}
 	for _, j := range obs.Others {
-		var entries []wire.Entry
+		var entries []journal.Entry
 		for _, e := range j.Entries {
 			if ids[e.ID()] {
 				entries = append(entries, e)
 			}
 		}
 		if entries != nil {
-			out.Others = append(out.Others, wire.Journal{Topology: j.Topology, Entries: entries})
+			out.Others = append(out.Others, journal.Journal{Topology: j.Topology, Entries: entries})
 		}
 	}
 	return out

@@ -15,9 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/state"
 )
@@ -152,9 +152,9 @@ func TestSavedPlanOfOthers(t *testing.T) {
 		{"holding back for nothing", "back for nothing", forged(t, func(s *plan.Saved) {
 			s.Plan.Hosts[0].Held = []plan.Held{{Op: state.Add, Kind: state.KindUp, Key: "eth0"}}
 		}), true},
-		{"adopting nothing", "adopts nothing", forged(t, func(s *plan.Saved) { s.Plan.Hosts[0].Adopt = []wire.Entry{{}} }), true},
+		{"adopting nothing", "adopts nothing", forged(t, func(s *plan.Saved) { s.Plan.Hosts[0].Adopt = []journal.Entry{{}} }), true},
 		{"adopting one thing for another", "adopts nothing, or", forged(t, func(s *plan.Saved) {
-			s.Plan.Hosts[0].Adopt = []wire.Entry{{Before: state.Tagged{Item: state.Up{Link: "eth0"}}, After: state.Tagged{Item: state.Up{Link: "eth1"}}}}
+			s.Plan.Hosts[0].Adopt = []journal.Entry{{Before: state.Tagged{Item: state.Up{Link: "eth0"}}, After: state.Tagged{Item: state.Up{Link: "eth1"}}}}
 		}), true},
 	} {
 		refused(t, c.what, c.text, c.says)
@@ -207,21 +207,21 @@ func TestSavedPlanAndMembers(t *testing.T) {
 	}
 	before := ready(inv)
 	observed := carriedOut(plan.Make(inv, before), before)
-	lb, web1, db9 := plan.Members(inv)[0], plan.Members(inv)[1], wire.Member{Name: "db9", Address: "192.0.2.9"}
+	lb, web1, db9 := plan.Members(inv)[0], plan.Members(inv)[1], journal.Member{Name: "db9", Address: "192.0.2.9"}
 	moved := web1
 	moved.Port = 2222
 	for _, c := range []struct {
 		what    string
-		members []wire.Member
+		members []journal.Member
 		says    string // empty: nothing moved
 	}{
-		{"the same", []wire.Member{lb, web1}, ""},
-		{"one more", []wire.Member{lb, web1, db9}, "+ db9"},
-		{"one less", []wire.Member{lb}, "- web1"},
-		{"one elsewhere", []wire.Member{lb, moved}, "~ web1"},
-		{"one for another", []wire.Member{lb, db9}, "+ db9, - web1"},
-		{"another order", []wire.Member{web1, lb}, "their order"},
-		{"many more", []wire.Member{lb, web1, {Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "d"}, {Name: "e"}, {Name: "f"}}, "+ a, + b, + c, + d, and 2 more"},
+		{"the same", []journal.Member{lb, web1}, ""},
+		{"one more", []journal.Member{lb, web1, db9}, "+ db9"},
+		{"one less", []journal.Member{lb}, "- web1"},
+		{"one elsewhere", []journal.Member{lb, moved}, "~ web1"},
+		{"one for another", []journal.Member{lb, db9}, "+ db9, - web1"},
+		{"another order", []journal.Member{web1, lb}, "their order"},
+		{"many more", []journal.Member{lb, web1, {Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "d"}, {Name: "e"}, {Name: "f"}}, "+ a, + b, + c, + d, and 2 more"},
 	} {
 		for _, make := range []func(*inventory.Inventory, map[string]plan.Observation) *plan.Plan{plan.Make, plan.Destroy} {
 			saved, err := plan.Save(inv, make(inv, observed), observed)

@@ -8,6 +8,7 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -97,7 +98,7 @@ func moved(then, now wire.Observed) []string {
 			out = append(out, state.Moved(was, is))
 		}
 	}
-	for _, j := range append([]wire.Journal{then.Journal}, then.Others...) {
+	for _, j := range append([]journal.Journal{then.Journal}, then.Others...) {
 		if other := journalOf(now, j.Topology); !slices.EqualFunc(j.Entries, other.Entries, sameEntry) {
 			out = append(out, fmt.Sprintf("what topology %s holds there has changed", j.Topology))
 		}
@@ -113,7 +114,7 @@ func moved(then, now wire.Observed) []string {
 
 // otherMembers names up to a few of the hosts in which two lists of members
 // differ.
-func otherMembers(then, now []wire.Member) []string {
+func otherMembers(then, now []journal.Member) []string {
 	if slices.Equal(then, now) {
 		return nil
 	}
@@ -141,23 +142,23 @@ func otherMembers(then, now []wire.Member) []string {
 	return out
 }
 
-func byName(members []wire.Member) map[string]wire.Member {
-	out := make(map[string]wire.Member, len(members))
+func byName(members []journal.Member) map[string]journal.Member {
+	out := make(map[string]journal.Member, len(members))
 	for _, m := range members {
 		out[m.Name] = m
 	}
 	return out
 }
 
-func journalOf(o wire.Observed, topology string) wire.Journal {
-	for _, j := range append([]wire.Journal{o.Journal}, o.Others...) {
+func journalOf(o wire.Observed, topology string) journal.Journal {
+	for _, j := range append([]journal.Journal{o.Journal}, o.Others...) {
 		if j.Topology == topology {
 			return j
 		}
 	}
-	return wire.Journal{}
+	return journal.Journal{}
 }
 
-func sameEntry(a, b wire.Entry) bool {
+func sameEntry(a, b journal.Entry) bool {
 	return a.Before == b.Before && a.After == b.After && slices.Equal(a.For, b.For)
 }

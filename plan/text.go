@@ -72,7 +72,7 @@ func (p *Plan) WriteText(w io.Writer, o TextOptions) error {
 func (h Host) found() int {
 	n := 0
 	for _, e := range h.Adopt {
-		if len(h.Errors) == 0 && asFound(e) {
+		if len(h.Errors) == 0 && e.AsFound() {
 			n++
 		}
 	}

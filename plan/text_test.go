@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/state"
 )
@@ -58,7 +58,7 @@ func TestOneAndMany(t *testing.T) {
 		state.Up{Link: "eth0"}, state.Up{Link: "eth1"}, state.Timeouts{TCP: 1}, state.Sysctl{Name: "a"}, state.Sysctl{Name: "b"},
 		state.Address{Link: "eth0"}, state.Address{Link: "eth1"}, state.Neighbour{Link: "eth0"}, state.FOUPort{Port: 1}, state.FOUPort{Port: 2},
 	} {
-		lb.Journal.Entries = append(lb.Journal.Entries, wire.Entry{After: state.Tagged{Item: i}})
+		lb.Journal.Entries = append(lb.Journal.Entries, journal.Entry{After: state.Tagged{Item: i}})
 	}
 	lb.Journal.Topology = "small"
 	applied["lb"] = lb
@@ -102,16 +102,16 @@ func hostile(inv *inventory.Inventory, applied map[string]plan.Observation, says
 	was.Spec += "before"
 	lb.State.Put(spec)
 	lb.Journal.Entries = append(slices.Clone(lb.Journal.Entries),
-		wire.Entry{After: state.Tagged{Item: spec}, Reason: says, Role: "director", For: []string{says}},
-		wire.Entry{Before: state.Tagged{Item: was}, After: state.Tagged{Item: was}, Reason: says, Role: "director"})
+		journal.Entry{After: state.Tagged{Item: spec}, Reason: says, Role: "director", For: []string{says}},
+		journal.Entry{Before: state.Tagged{Item: was}, After: state.Tagged{Item: was}, Reason: says, Role: "director"})
 	moved := state.Of[state.Address](lb.State)[0]
 	moved.Link = says
 	lb.State.Put(moved)
-	lb.Others = []wire.Journal{{Topology: says, Entries: []wire.Entry{{After: state.Tagged{Item: moved}}}}}
+	lb.Others = []journal.Journal{{Topology: says, Entries: []journal.Entry{{After: state.Tagged{Item: moved}}}}}
 	lb.Foreign = []state.Foreign{{Owner: says, What: "device docker0"}, {Owner: "docker", What: says}}
 	web1.Foreign = []state.Foreign{{Owner: "keepalived", What: says}}
 	out["lb"], out["web1"] = lb, web1
-	out["gone"] = plan.Observation{Err: errors.New(says), Member: &wire.Member{Name: "gone", Address: "192.0.2.99"}}
+	out["gone"] = plan.Observation{Err: errors.New(says), Member: &journal.Member{Name: "gone", Address: "192.0.2.99"}}
 	return out
 }
 
@@ -225,7 +225,7 @@ func TestAsFound(t *testing.T) {
 	for _, h := range p.Hosts {
 		for _, e := range h.Adopt {
 			old := applied[h.Name].Journal.Entries
-			if at := slices.IndexFunc(old, func(x wire.Entry) bool { return x.ID() == e.ID() }); at < 0 || old[at].Before != e.Before {
+			if at := slices.IndexFunc(old, func(x journal.Entry) bool { return x.ID() == e.ID() }); at < 0 || old[at].Before != e.Before {
 				t.Errorf("%s: %s was found as something else", h.Name, e.ID())
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -33,42 +34,17 @@ type Nothing struct{}
 
 // AdoptRequest begins a run on one host, ahead of the first wave.
 type AdoptRequest struct {
-	Topology string   `json:"topology"`
-	Members  []Member `json:"members"` // as in Journal
-	Entries  []Entry  `json:"entries"`
-	Part     bool     `json:"part,omitempty"` // as in ApplyRequest
-}
-
-// Step is one change with what the journal keeps of it.
-type Step struct {
-	Change state.Change `json:"change"`
-	Role   string       `json:"role"`          // for which role of the host it is made
-	Reason string       `json:"reason"`        // why, in a few words
-	For    []string     `json:"for,omitempty"` // as in Entry
-	// Restore says that the change puts back what was there before lvsform
-	// came: the journal lets go of the item.
-	Restore bool `json:"restore,omitempty"`
-}
-
-// Sound reports whether the step changes one thing, and removes it only to put
-// back that it was not there.
-func (s Step) Sound() bool {
-	before, after := s.Change.Before, s.Change.After
-	switch {
-	case before == nil && after == nil:
-		return false
-	case after == nil:
-		return s.Restore
-	default:
-		return before == nil || state.IDOf(before) == state.IDOf(after)
-	}
+	Topology string           `json:"topology"`
+	Members  []journal.Member `json:"members"` // as in Journal
+	Entries  []journal.Entry  `json:"entries"`
+	Part     bool             `json:"part,omitempty"` // as in ApplyRequest
 }
 
 // ApplyRequest is a plan's work on one host in one wave.
 type ApplyRequest struct {
-	Topology string   `json:"topology"`
-	Members  []Member `json:"members"` // as in Journal
-	Steps    []Step   `json:"steps"`
+	Topology string           `json:"topology"`
+	Members  []journal.Member `json:"members"` // as in Journal
+	Steps    []journal.Step   `json:"steps"`
 	// Part says that the plan is for a part of the topology: what an item is
 	// for beside that stays in the journal.
 	Part bool `json:"part,omitempty"`
@@ -101,9 +77,9 @@ type AnnounceRequest struct {
 
 // SettleRequest ends a run on one host.
 type SettleRequest struct {
-	Topology string     `json:"topology"`
-	Members  []Member   `json:"members"` // as in Journal
-	Forget   []state.ID `json:"forget,omitempty"`
+	Topology string           `json:"topology"`
+	Members  []journal.Member `json:"members"` // as in Journal
+	Forget   []state.ID       `json:"forget,omitempty"`
 	// HandOver is forgotten, too, and stays: another topology on the host holds
 	// it. If none does any more, that is an error, and nothing is forgotten.
 	HandOver []state.ID `json:"hand_over,omitempty"`

@@ -3,6 +3,7 @@ package wire
 import (
 	"net/netip"
 
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -23,9 +24,9 @@ type ObserveRequest struct {
 type Observed struct {
 	State   state.Host      `json:"state"`
 	Missing []state.Missing `json:"missing,omitempty"`
-	Journal Journal         `json:"journal"` // empty where there is none yet
+	Journal journal.Journal `json:"journal"` // empty where there is none yet
 	// Others are the journals of the other topologies on this host.
-	Others []Journal `json:"others,omitempty"`
+	Others []journal.Journal `json:"others,omitempty"`
 	// Foreign are signs of somebody else's work on the VIPs.
 	Foreign []state.Foreign `json:"foreign,omitempty"`
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/state/statetest"
 )
@@ -174,14 +175,14 @@ func FuzzClient(f *testing.F) {
 		return b.Bytes()
 	}
 	body := func(v any) map[string]any { return map[string]any{"body": v} }
-	entry := wire.Entry{After: state.Tagged{Item: state.Up{Link: "eth0"}}, Role: "director", For: []string{"web"}}
+	entry := journal.Entry{After: state.Tagged{Item: state.Up{Link: "eth0"}}, Role: "director", For: []string{"web"}}
 	observed := wire.Observed{
 		State: statetest.Host(
 			state.Up{Link: "eth0"}, state.Sysctl{Name: "net.ipv4.ip_forward", Setting: "1"},
 			state.Address{Link: "eth0", Prefix: netip.MustParsePrefix("192.0.2.10/32")}, state.Timeouts{TCP: 900},
 		),
 		Missing: []state.Missing{{ID: state.ID{Kind: state.KindModule, Key: "ip_vs"}, Why: "no such module"}},
-		Journal: wire.Journal{FormatVersion: "1", Topology: "t", Entries: []wire.Entry{entry}, Members: []wire.Member{{Name: "lb", Port: 22}}},
+		Journal: journal.Journal{FormatVersion: "1", Topology: "t", Entries: []journal.Entry{entry}, Members: []journal.Member{{Name: "lb", Port: 22}}},
 		Foreign: []state.Foreign{{Owner: "keepalived", What: "process 812"}},
 	}
 	f.Add(frame(body(observed), body(wire.ApplyResult{Done: 1, Failed: fault.New(fault.Stale, "x")}), body(wire.DrainResult{Active: 7})))

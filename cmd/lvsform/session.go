@@ -16,6 +16,7 @@ import (
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/remote"
 )
@@ -65,10 +66,10 @@ func (f *sshFlags) connect(ctx context.Context, cmd *cobra.Command, inv *invento
 }
 
 // reach connects to hosts.
-func (s *session) reach(ctx context.Context, members []wire.Member) {
+func (s *session) reach(ctx context.Context, members []journal.Member) {
 	known := slices.Concat(plan.Members(s.inv), members)
 	s.options.Jumps = func(name string) (remote.Target, bool) {
-		i := slices.IndexFunc(known, func(m wire.Member) bool { return m.Name == name })
+		i := slices.IndexFunc(known, func(m journal.Member) bool { return m.Name == name })
 		if i < 0 {
 			return remote.Target{}, false
 		}
@@ -110,7 +111,7 @@ func withoutHost(err error) error {
 }
 
 // whereabouts is how a host is reached, as far as its inventory said.
-func whereabouts(m wire.Member) string {
+func whereabouts(m journal.Member) string {
 	at := cmp.Or(m.Address, m.Fallback)
 	if m.User != "" {
 		at = m.User + "@" + at
@@ -124,7 +125,7 @@ func whereabouts(m wire.Member) string {
 	return at
 }
 
-func target(m wire.Member) remote.Target {
+func target(m journal.Member) remote.Target {
 	return remote.Target{
 		Name:     m.Name,
 		Fallback: m.Fallback,
@@ -167,7 +168,7 @@ func (s *session) observe(ctx context.Context, forget []string) (map[string]plan
 // leave takes the hosts to forget from those that have left the inventory. Each
 // must be one of them. A host that could not be observed may be the one whose
 // journal names it; then it is not known who has left.
-func leave(inv *inventory.Inventory, observed map[string]plan.Observation, forget []string) ([]wire.Member, error) {
+func leave(inv *inventory.Inventory, observed map[string]plan.Observation, forget []string) ([]journal.Member, error) {
 	left := plan.Left(inv, observed)
 	var names []string
 	for _, m := range left {
@@ -188,10 +189,10 @@ func leave(inv *inventory.Inventory, observed map[string]plan.Observation, forge
 			return nil, fault.New(fault.Input, "--forget-host %s: there is no such host; those that have left the inventory are %s", name, strings.Join(names, ", "))
 		}
 	}
-	return slices.DeleteFunc(left, func(m wire.Member) bool { return slices.Contains(forget, m.Name) }), nil
+	return slices.DeleteFunc(left, func(m journal.Member) bool { return slices.Contains(forget, m.Name) }), nil
 }
 
-func (s *session) observeLeft(ctx context.Context, left []wire.Member, observed map[string]plan.Observation) {
+func (s *session) observeLeft(ctx context.Context, left []journal.Member, observed map[string]plan.Observation) {
 	defer s.progress.end()
 	if len(left) == 0 {
 		return

@@ -9,6 +9,7 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/remote"
 )
@@ -33,8 +34,8 @@ services:
 }
 
 // journalOf is what a host answers whose journal names these hosts.
-func journalOf(members ...wire.Member) wire.Observed {
-	return wire.Observed{Journal: wire.Journal{Topology: "two", Members: members}}
+func journalOf(members ...journal.Member) wire.Observed {
+	return wire.Observed{Journal: journal.Journal{Topology: "two", Members: members}}
 }
 
 // answers is a host that answers every question alike.
@@ -52,7 +53,7 @@ func TestAlsoAsked(t *testing.T) {
 	s := &session{
 		inv: twoHosts(t), options: &remote.Options{}, progress: &progress{}, stderr: &stderr,
 		hosts: apply.Hosts{
-			"lb":   answers(journalOf(wire.Member{Name: "lb"}, wire.Member{Name: "db3", Address: "127.0.0.1", Port: 1, User: "root"})),
+			"lb":   answers(journalOf(journal.Member{Name: "lb"}, journal.Member{Name: "db3", Address: "127.0.0.1", Port: 1, User: "root"})),
 			"web1": answers(journalOf()),
 		},
 	}
@@ -76,7 +77,7 @@ func TestAlsoAsked(t *testing.T) {
 func TestForgetHost(t *testing.T) {
 	inv := twoHosts(t)
 	named := map[string]plan.Observation{
-		"lb":   {Observed: journalOf(wire.Member{Name: "lb"}, wire.Member{Name: "db3", Address: "192.0.2.9"}, wire.Member{Name: "db4", Address: "192.0.2.10"})},
+		"lb":   {Observed: journalOf(journal.Member{Name: "lb"}, journal.Member{Name: "db3", Address: "192.0.2.9"}, journal.Member{Name: "db4", Address: "192.0.2.10"})},
 		"web1": {},
 	}
 	for _, c := range []struct {
