@@ -7,13 +7,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/lvsform/lvsform/journal"
 )
 
 // benchHosts is how many hosts, all of them one sshd, are reached in one run.
 const benchHosts = 16
 
-func benchTargets(s *server) []Target {
-	targets := make([]Target, benchHosts)
+func benchTargets(s *server) []journal.Member {
+	targets := make([]journal.Member, benchHosts)
 	for i := range targets {
 		targets[i] = s.target(fmt.Sprintf("host%d", i))
 	}
@@ -88,7 +90,7 @@ func BenchmarkWarmStart(b *testing.B) {
 // an sshd with a file system of its own.
 func BenchmarkFirstContact(b *testing.B) {
 	shared := b.TempDir()
-	var targets []Target
+	var targets []journal.Member
 	var servers []*server
 	known := ""
 	for i := range benchHosts {

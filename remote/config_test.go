@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 )
 
 // testRun is a run that reads one ssh_config in a home of its own.
@@ -44,18 +44,18 @@ func TestEndpoint(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		config string
-		target Target
+		target journal.Member
 		opts   Options
 		want   func(e *endpoint) // changes to what is expected without any words
 	}{
-		{name: "nothing said", target: Target{Name: "web1"}, want: func(*endpoint) {}},
-		{name: "fallback", target: Target{Name: "web1", Fallback: "192.0.2.4"},
+		{name: "nothing said", target: journal.Member{Name: "web1"}, want: func(*endpoint) {}},
+		{name: "fallback", target: journal.Member{Name: "web1", Fallback: "192.0.2.4"},
 			want: func(e *endpoint) { e.host = "192.0.2.4" }},
-		{name: "HostName over fallback", config: "HostName %h.example.net\n", target: Target{Name: "web1", Fallback: "192.0.2.4"},
+		{name: "HostName over fallback", config: "HostName %h.example.net\n", target: journal.Member{Name: "web1", Fallback: "192.0.2.4"},
 			want: func(e *endpoint) { e.host = "web1.example.net" }},
 		{name: "inventory over ssh_config",
 			config: "Host web1\n HostName 192.0.2.9\n Port 9\n User nine\n IdentityFile ~/nine\n ProxyJump nine\n ConnectTimeout 9\n",
-			target: Target{Name: "web1", SSH: inventory.SSH{Address: "192.0.2.1", Port: 2022, User: "admin", Key: "~/one", Jump: "gate"}},
+			target: journal.Member{Name: "web1", Address: "192.0.2.1", Port: 2022, User: "admin", Key: "~/one", Jump: "gate"},
 			opts:   Options{ConnectTimeout: time.Second},
 			want: func(e *endpoint) {
 				e.host, e.port, e.user, e.jump, e.timeout = "192.0.2.1", "2022", "admin", []string{"gate"}, time.Second
@@ -78,24 +78,24 @@ func TestEndpoint(t *testing.T) {
  HashKnownHosts yes
  ConnectTimeout 9
 `,
-			target: Target{Name: "web1"},
+			target: journal.Member{Name: "web1"},
 			want: func(e *endpoint) {
 				e.host, e.port, e.user, e.jump = "192.0.2.9", "9", "nine", []string{"a", "root@b:22"}
 				e.keys, e.identitiesOnly, e.agentSocket = []string{"HOME/.ssh/192.0.2.9-nine", "HOME/a b"}, true, "/run/other"
 				e.alias, e.acceptNew, e.hashNames, e.timeout = "web", true, true, 9*time.Second
 				e.knownHosts, e.newKeys = []string{"HOME/known", "/etc/known"}, "HOME/known"
 			}},
-		{name: "no checking is taken as checking", config: "StrictHostKeyChecking no\n", target: Target{Name: "web1"}, want: func(*endpoint) {}},
+		{name: "no checking is taken as checking", config: "StrictHostKeyChecking no\n", target: journal.Member{Name: "web1"}, want: func(*endpoint) {}},
 		{name: "no agent, no jump, no user file", config: "IdentityAgent none\nUserKnownHostsFile none\nGlobalKnownHostsFile /g\n",
-			target: Target{Name: "web1", SSH: inventory.SSH{Jump: "none"}},
+			target: journal.Member{Name: "web1", Jump: "none"},
 			want:   func(e *endpoint) { e.agentSocket, e.knownHosts, e.newKeys = "", []string{"/g"}, "" }},
-		{name: "included, then the section again", config: "Host inc2\n Include more/*.conf\n Port 44\nHost *\n User last\n", target: Target{Name: "inc2"},
+		{name: "included, then the section again", config: "Host inc2\n Include more/*.conf\n Port 44\nHost *\n User last\n", target: journal.Member{Name: "inc2"},
 			want: func(e *endpoint) { e.host, e.user, e.port = "inc2", "one", "2" }},
-		{name: "section after an include", config: "Host web1\n Include more/*.conf\n Port 44\n", target: Target{Name: "web1"},
+		{name: "section after an include", config: "Host web1\n Include more/*.conf\n Port 44\n", target: journal.Member{Name: "web1"},
 			want: func(e *endpoint) { e.port = "44" }},
-		{name: "Match that cannot be decided", config: "Include broken-match\n", target: Target{Name: "web1"},
+		{name: "Match that cannot be decided", config: "Include broken-match\n", target: journal.Member{Name: "web1"},
 			want: func(e *endpoint) { e.user = "good" }},
-		{name: "Match host", config: "Match host web1\n Port 5\nMatch all\n Port 6\n", target: Target{Name: "web1"},
+		{name: "Match host", config: "Match host web1\n Port 5\nMatch all\n Port 6\n", target: journal.Member{Name: "web1"},
 			want: func(e *endpoint) { e.port = "5" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestConfigMistakes(t *testing.T) {
 	} {
 		r, err := testRun(t, c.config, Options{})
 		if err == nil {
-			_, err = r.route(Target{Name: "web1"})
+			_, err = r.route(journal.Member{Name: "web1"})
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v; want %q", c.config, err, c.want)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/lvsform/lvsform/journal"
 )
 
 // run is what the hosts of one run share.
@@ -64,7 +66,7 @@ func (r *run) close() {
 }
 
 // connect goes the whole way to a host: jumps, connection, agent.
-func (r *run) connect(ctx context.Context, t Target) (*Host, error) {
+func (r *run) connect(ctx context.Context, t journal.Member) (*Host, error) {
 	way, err := r.route(t)
 	if err != nil {
 		return nil, &Error{t.Name, StepConfig, err}

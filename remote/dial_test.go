@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
 
-	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 )
 
 func TestUnreachable(t *testing.T) {
@@ -34,16 +34,16 @@ func TestUnreachable(t *testing.T) {
 	port := func(l net.Listener) uint16 { return uint16(l.Addr().(*net.TCPAddr).Port) }
 	for _, c := range []struct {
 		name string
-		ssh  inventory.SSH
+		to   journal.Member
 		want []string
 	}{
-		{"nothing listens", inventory.SSH{Address: "127.0.0.1", Port: port(closed)}, []string{"web1: connect: ", "connection refused"}},
-		{"server that never speaks", inventory.SSH{Address: "127.0.0.1", Port: port(silent)},
+		{"nothing listens", journal.Member{Name: "web1", Address: "127.0.0.1", Port: port(closed)}, []string{"web1: connect: ", "connection refused"}},
+		{"server that never speaks", journal.Member{Name: "web1", Address: "127.0.0.1", Port: port(silent)},
 			[]string{"web1: connect: ", "does not go on with the SSH handshake within 50ms"}},
-		{"no such name", inventory.SSH{Address: "web1.invalid"}, []string{"web1: ", "web1.invalid"}},
+		{"no such name", journal.Member{Name: "web1", Address: "web1.invalid"}, []string{"web1: ", "web1.invalid"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := connectTo(context.Background(), Target{Name: "web1", SSH: c.ssh},
+			_, err := connectTo(context.Background(), c.to,
 				&Options{ConnectTimeout: 50 * time.Millisecond, ConfigFiles: []string{}})
 			if err == nil {
 				t.Fatal("connected")
@@ -62,7 +62,7 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 	defer func() { _ = silent.Close() }()
 	ctx, cancel := context.WithCancel(context.Background())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	target := Target{Name: "web1", SSH: inventory.SSH{Address: "127.0.0.1", Port: uint16(silent.Addr().(*net.TCPAddr).Port)}}
+	target := journal.Member{Name: "web1", Address: "127.0.0.1", Port: uint16(silent.Addr().(*net.TCPAddr).Port)}
 	if _, err := connectTo(ctx, target, &Options{ConfigFiles: []string{}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
@@ -126,7 +126,7 @@ func TestAcceptNewHostKeys(t *testing.T) {
 			done := make(chan error)
 			for range 2 {
 				go func() {
-					f := Dial(context.Background(), []Target{s.target("a"), s.target("b"), s.target("c")}, o)
+					f := Dial(context.Background(), []journal.Member{s.target("a"), s.target("b"), s.target("c")}, o)
 					defer func() { _ = f.Close() }()
 					done <- failures(f)
 				}()
@@ -181,9 +181,9 @@ func TestAuthentication(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.write("no_key", "hello\n", 0o600)
-	with := func(key string) Target {
+	with := func(key string) journal.Member {
 		target := s.target("web1")
-		target.SSH.Key = key
+		target.Key = key
 		return target
 	}
 	for _, c := range []struct {
@@ -210,7 +210,7 @@ func TestAuthentication(t *testing.T) {
 			contains(t, prompt, s.path("encrypted"))
 			return []byte("correct horse"), nil
 		}
-		f := Dial(context.Background(), []Target{with(s.path("encrypted")), with(s.path("encrypted")), with(s.path("encrypted"))}, o)
+		f := Dial(context.Background(), []journal.Member{with(s.path("encrypted")), with(s.path("encrypted")), with(s.path("encrypted"))}, o)
 		defer func() { _ = f.Close() }()
 		if err := failures(f); err != nil || asked != 1 {
 			t.Errorf("asked %d times, %v", asked, err)
@@ -282,9 +282,9 @@ func TestJump(t *testing.T) {
 	far, gate := startServer(t), startServer(t)
 	gate.write("known_hosts", gate.read("known_hosts")+far.read("known_hosts"), 0o600)
 	gate.write("ssh_config", fmt.Sprintf("Host gate2\n HostName 127.0.0.1\n Port %d\n IdentityFile %s\n", gate.port, gate.key), 0o600)
-	behind := func(name, jump string) Target {
+	behind := func(name, jump string) journal.Member {
 		target := far.target(name)
-		target.SSH.Jump = jump
+		target.Jump = jump
 		return target
 	}
 	for _, jump := range []string{"gate", "root@gate2", "gate2, gate", "gate,gate2"} {
@@ -293,8 +293,8 @@ func TestJump(t *testing.T) {
 			o.AgentDir = far.agentDir
 			var seen steps
 			o.Progress = seen.progress
-			o.Jumps = func(name string) (Target, bool) { return gate.target("gate"), name == "gate" }
-			f := Dial(context.Background(), []Target{behind("a", jump), behind("b", jump), behind("c", jump)}, o)
+			o.Jumps = func(name string) (journal.Member, bool) { return gate.target("gate"), name == "gate" }
+			f := Dial(context.Background(), []journal.Member{behind("a", jump), behind("b", jump), behind("c", jump)}, o)
 			defer func() { _ = f.Close() }()
 			if err := echoAll(f); err != nil {
 				t.Fatal(err)
@@ -307,24 +307,24 @@ func TestJump(t *testing.T) {
 	}
 	t.Run("that fails", func(t *testing.T) {
 		o := gate.options()
-		o.Jumps = func(string) (Target, bool) {
+		o.Jumps = func(string) (journal.Member, bool) {
 			target := gate.target("gate")
-			target.SSH.Key = gate.path("missing")
+			target.Key = gate.path("missing")
 			return target, true
 		}
 		contains(t, far.refused(behind("a", "gate"), o), "a: jump: gate: authentication: ")
 	})
 	t.Run("to a host that does not listen", func(t *testing.T) {
 		o := gate.options()
-		o.Jumps = func(string) (Target, bool) { return gate.target("gate"), true }
+		o.Jumps = func(string) (journal.Member, bool) { return gate.target("gate"), true }
 		target := behind("a", "gate")
-		target.SSH.Port = 1
+		target.Port = 1
 		contains(t, far.refused(target, o), "a: connect: through gate: ")
 	})
 	t.Run("in a circle", func(t *testing.T) {
 		o := gate.options()
-		o.Jumps = func(name string) (Target, bool) {
-			return Target{Name: name, SSH: inventory.SSH{Jump: map[string]string{"x": "y", "y": "x"}[name]}}, true
+		o.Jumps = func(name string) (journal.Member, bool) {
+			return journal.Member{Name: name, Jump: map[string]string{"x": "y", "y": "x"}[name]}, true
 		}
 		contains(t, far.refused(behind("a", "x"), o), "a: configuration: jumps go round in a circle: a -> x -> y -> x")
 	})

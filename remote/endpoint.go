@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 )
 
 // endpoint is one SSH server and how to deal with it: the inventory's words
@@ -48,16 +48,16 @@ func (e *endpoint) knownAs() string {
 }
 
 // endpoint merges all that is said about a target.
-func (r *run) endpoint(t Target) (*endpoint, error) {
+func (r *run) endpoint(t journal.Member) (*endpoint, error) {
 	config := r.config.of(t.Name)
 	say := config.first
 	e := &endpoint{
 		name:      t.Name,
-		sudo:      t.SSH.Sudo,
+		sudo:      t.Sudo,
 		acceptNew: r.opts.AcceptNew,
 		alias:     say("HostKeyAlias"),
 	}
-	e.user = cmp.Or(t.SSH.User, say("User"))
+	e.user = cmp.Or(t.User, say("User"))
 	if e.user == "" {
 		u, err := user.Current()
 		if err != nil {
@@ -66,18 +66,18 @@ func (r *run) endpoint(t Target) (*endpoint, error) {
 		e.user = u.Username
 	}
 	e.port = cmp.Or(say("Port"), "22")
-	if t.SSH.Port != 0 {
-		e.port = strconv.Itoa(int(t.SSH.Port))
+	if t.Port != 0 {
+		e.port = strconv.Itoa(int(t.Port))
 	}
 	if n, err := strconv.ParseUint(e.port, 10, 16); err != nil || n == 0 {
 		return nil, fmt.Errorf("ssh_config: Port %q is no port number", e.port)
 	}
 	hostName := strings.NewReplacer("%%", "%", "%h", t.Name).Replace(say("HostName"))
-	e.host = cmp.Or(t.SSH.Address, hostName, t.Fallback, t.Name)
+	e.host = cmp.Or(t.Address, hostName, t.Fallback, t.Name)
 
 	expand := r.tokens(t.Name, e)
-	if t.SSH.Key != "" {
-		e.keys = append(e.keys, expandHome(t.SSH.Key, r.home))
+	if t.Key != "" {
+		e.keys = append(e.keys, expandHome(t.Key, r.home))
 	}
 	for _, f := range config.all("IdentityFile") {
 		if !strings.EqualFold(f, "none") {
@@ -86,8 +86,8 @@ func (r *run) endpoint(t Target) (*endpoint, error) {
 	}
 	e.identitiesOnly = strings.EqualFold(say("IdentitiesOnly"), "yes")
 	e.agentSocket = r.agentSocket(say("IdentityAgent"), expand)
-	e.jump = jumpWords(cmp.Or(t.SSH.Jump, say("ProxyJump")))
-	if c := say("ProxyCommand"); t.SSH.Jump == "" && say("ProxyJump") == "" && c != "" && !strings.EqualFold(c, "none") {
+	e.jump = jumpWords(cmp.Or(t.Jump, say("ProxyJump")))
+	if c := say("ProxyCommand"); t.Jump == "" && say("ProxyJump") == "" && c != "" && !strings.EqualFold(c, "none") {
 		return nil, errors.New("ssh_config: ProxyCommand is not supported: use ProxyJump there, or jump in the inventory (jump: none connects directly)")
 	}
 
@@ -152,33 +152,34 @@ func jumpWords(value string) []string {
 
 // jumpTarget is what one hop means: a host of the inventory, or else
 // [user@]host[:port].
-func (r *run) jumpTarget(word string) (Target, error) {
+func (r *run) jumpTarget(word string) (journal.Member, error) {
 	if t, ok := r.opts.Jumps(word); ok {
 		return t, nil
 	}
-	var s inventory.SSH
+	var out journal.Member
 	host := word
 	if at := strings.LastIndexByte(host, '@'); at >= 0 {
-		s.User, host = host[:at], host[at+1:]
+		out.User, host = host[:at], host[at+1:]
 	}
 	if h, p, err := net.SplitHostPort(host); err == nil {
 		n, err := strconv.ParseUint(p, 10, 16)
 		if err != nil || n == 0 {
-			return Target{}, fmt.Errorf("jump %q: %q is no port number", word, p)
+			return journal.Member{}, fmt.Errorf("jump %q: %q is no port number", word, p)
 		}
-		host, s.Port = h, uint16(n)
+		host, out.Port = h, uint16(n)
 	}
 	host = strings.Trim(host, "[]")
 	if host == "" {
-		return Target{}, fmt.Errorf("jump %q names no host", word)
+		return journal.Member{}, fmt.Errorf("jump %q names no host", word)
 	}
-	return Target{Name: host, SSH: s}, nil
+	out.Name = host
+	return out, nil
 }
 
 // route returns the way to a target: every hop, and the target last.
-func (r *run) route(t Target) ([]*endpoint, error) { return r.routeFrom(t, nil) }
+func (r *run) route(t journal.Member) ([]*endpoint, error) { return r.routeFrom(t, nil) }
 
-func (r *run) routeFrom(t Target, behind []string) ([]*endpoint, error) {
+func (r *run) routeFrom(t journal.Member, behind []string) ([]*endpoint, error) {
 	for _, b := range behind {
 		if b == t.Name {
 			return nil, fmt.Errorf("jumps go round in a circle: %s", strings.Join(append(behind, t.Name), " -> "))

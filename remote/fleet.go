@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"github.com/lvsform/lvsform/journal"
 )
 
 // Fleet is many hosts, each connected or with the reason why not.
@@ -21,7 +23,7 @@ type member struct {
 // Dial connects to every target, at most Options.Parallel at a time. It always
 // returns a fleet: a host that cannot be reached is that host's error, and no
 // other's.
-func Dial(ctx context.Context, targets []Target, o *Options) *Fleet {
+func Dial(ctx context.Context, targets []journal.Member, o *Options) *Fleet {
 	f := &Fleet{members: make([]member, len(targets))}
 	r, err := newRun(o)
 	if err != nil {

@@ -6,17 +6,19 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/lvsform/lvsform/journal"
 )
 
 func TestFleetKeepsResultsOfOthers(t *testing.T) {
 	s := startServer(t)
 	const hosts = 50
 	bad := map[int]bool{3: true, 17: true, 49: true}
-	var targets []Target
+	var targets []journal.Member
 	for i := range hosts {
 		target := s.target(fmt.Sprintf("host%02d", i))
 		if bad[i] {
-			target.SSH.Key = s.path("missing")
+			target.Key = s.path("missing")
 		}
 		targets = append(targets, target)
 	}
@@ -74,7 +76,7 @@ func echoAll(f *Fleet) error {
 }
 
 // connectTo reaches one host. Options.Progress hears of its steps, not that it is done.
-func connectTo(ctx context.Context, t Target, o *Options) (*Fleet, error) {
+func connectTo(ctx context.Context, t journal.Member, o *Options) (*Fleet, error) {
 	alone := *o
 	if tell := o.Progress; tell != nil {
 		alone.Progress = func(host, step string) {
@@ -83,7 +85,7 @@ func connectTo(ctx context.Context, t Target, o *Options) (*Fleet, error) {
 			}
 		}
 	}
-	f := Dial(ctx, []Target{t}, &alone)
+	f := Dial(ctx, []journal.Member{t}, &alone)
 	_, err := f.Host(t.Name)
 	return f, err
 }

@@ -16,15 +16,8 @@ import (
 	"time"
 
 	"github.com/lvsform/lvsform/fault"
-	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/journal"
 )
-
-// Target is a host to reach: the inventory's words, already merged.
-type Target struct {
-	Name     string // in the inventory; ssh_config(5) is asked for this name
-	SSH      inventory.SSH
-	Fallback string // address used if neither inventory nor ssh_config names one; may be empty
-}
 
 // Options are the choices that all hosts of a run share. The zero value, and a
 // nil pointer, mean the defaults.
@@ -55,7 +48,7 @@ type Options struct {
 	// be called while connections wait. nil: encrypted keys are not used.
 	Passphrase func(prompt string) ([]byte, error)
 	// Jumps finds the host of the inventory that a jump names. nil: none.
-	Jumps func(name string) (Target, bool)
+	Jumps func(name string) (journal.Member, bool)
 	// Progress is told when a host enters a step, and with an empty step that it
 	// is through, connected or not; calls come from several goroutines at once.
 	// nil: nobody is told.
@@ -92,7 +85,7 @@ func (o *Options) withDefaults(home string) Options {
 		d.Progress = func(string, string) {}
 	}
 	if d.Jumps == nil {
-		d.Jumps = func(string) (Target, bool) { return Target{}, false }
+		d.Jumps = func(string) (journal.Member, bool) { return journal.Member{}, false }
 	}
 	d.keepAlive = cmp.Or(d.keepAlive, defaultKeepAlive)
 	return d

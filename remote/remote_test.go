@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lvsform/lvsform/fault"
+
+	"github.com/lvsform/lvsform/journal"
 )
 
 func TestColdThenWarm(t *testing.T) {
@@ -213,7 +215,7 @@ func TestHostsThatCannotTakeTheAgent(t *testing.T) {
 				}
 			}
 			target, o := s.target("web1"), s.options()
-			target.SSH.Sudo = c.sudo
+			target.Sudo = c.sudo
 			if c.dir != "" {
 				o.AgentDir = c.dir
 			}
@@ -240,7 +242,7 @@ func TestSudo(t *testing.T) {
 		t.Fatal(err)
 	}
 	target := s.target("web1")
-	target.SSH.Sudo = true
+	target.Sudo = true
 	h := s.connect(target, s.options())
 	var uid int
 	if err := h.Call(context.Background(), "uid", nil, &uid); err != nil || uid != 0 {
@@ -299,16 +301,16 @@ func TestSilentHostIsNoticed(t *testing.T) {
 }
 
 // throughRelay is a target whose connection the test can cut.
-func (s *server) throughRelay(r *relay) (Target, *Options) {
+func (s *server) throughRelay(r *relay) (journal.Member, *Options) {
 	target := s.target("web1")
-	target.SSH.Port = r.port
+	target.Port = r.port
 	s.write("known_hosts", fmt.Sprintf("[127.0.0.1]:%d %s", r.port, s.read("host_key.pub")), 0o600)
 	return target, s.options()
 }
 
 func TestAgentDirMustNeedNoQuoting(t *testing.T) {
 	for _, dir := range []string{"relative", "/", "/a b", "/a'b", "/a/../b", "/a//b", "/a/", "/$HOME", "/-a", "/a\nb"} {
-		_, err := connectTo(context.Background(), Target{Name: "web1"}, &Options{AgentDir: dir, ConfigFiles: []string{}})
+		_, err := connectTo(context.Background(), journal.Member{Name: "web1"}, &Options{AgentDir: dir, ConfigFiles: []string{}})
 		if err == nil || !strings.HasPrefix(err.Error(), "web1: configuration: agent directory ") {
 			t.Errorf("%q: %v", dir, err)
 		}

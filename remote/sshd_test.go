@@ -24,7 +24,8 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/lvsform/lvsform/agent/wire"
-	"github.com/lvsform/lvsform/inventory"
+
+	"github.com/lvsform/lvsform/journal"
 )
 
 // The agent in these tests is the test binary itself.
@@ -200,12 +201,12 @@ func (s *server) options() *Options {
 	}
 }
 
-func (s *server) target(name string) Target {
-	return Target{Name: name, SSH: inventory.SSH{Address: "127.0.0.1", Port: s.port, User: "root", Key: s.key}}
+func (s *server) target(name string) journal.Member {
+	return journal.Member{Name: name, Address: "127.0.0.1", Port: s.port, User: "root", Key: s.key}
 }
 
 // connect fails the test if the host cannot be reached.
-func (s *server) connect(t Target, o *Options) *Host {
+func (s *server) connect(t journal.Member, o *Options) *Host {
 	s.Helper()
 	f, err := connectTo(context.Background(), t, o)
 	if err != nil {
@@ -216,7 +217,7 @@ func (s *server) connect(t Target, o *Options) *Host {
 }
 
 // refused returns the error of a connection that must fail.
-func (s *server) refused(t Target, o *Options) string {
+func (s *server) refused(t journal.Member, o *Options) string {
 	s.Helper()
 	f, err := connectTo(context.Background(), t, o)
 	if err == nil {

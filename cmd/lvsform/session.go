@@ -68,17 +68,16 @@ func (f *sshFlags) connect(ctx context.Context, cmd *cobra.Command, inv *invento
 // reach connects to hosts.
 func (s *session) reach(ctx context.Context, members []journal.Member) {
 	known := slices.Concat(plan.Members(s.inv), members)
-	s.options.Jumps = func(name string) (remote.Target, bool) {
+	s.options.Jumps = func(name string) (journal.Member, bool) {
 		i := slices.IndexFunc(known, func(m journal.Member) bool { return m.Name == name })
 		if i < 0 {
-			return remote.Target{}, false
+			return journal.Member{}, false
 		}
-		return target(known[i]), true
+		return known[i], true
 	}
-	targets := make([]remote.Target, len(members))
 	names := make([]string, len(members))
 	for i, m := range members {
-		targets[i], names[i] = target(m), m.Name
+		names[i] = m.Name
 	}
 	waiting := apply.NewWaiting(s.applyOptions(0).Progress, "connecting", names)
 	s.options.Progress = func(host, step string) {
@@ -88,7 +87,7 @@ func (s *session) reach(ctx context.Context, members []journal.Member) {
 			waiting.At(host, step)
 		}
 	}
-	fleet := remote.Dial(ctx, targets, s.options)
+	fleet := remote.Dial(ctx, members, s.options)
 	s.fleets = append(s.fleets, fleet)
 	for _, m := range members {
 		host, err := fleet.Host(m.Name)
@@ -123,14 +122,6 @@ func whereabouts(m journal.Member) string {
 		at += " through " + m.Jump
 	}
 	return at
-}
-
-func target(m journal.Member) remote.Target {
-	return remote.Target{
-		Name:     m.Name,
-		Fallback: m.Fallback,
-		SSH:      inventory.SSH{Address: m.Address, Port: m.Port, User: m.User, Key: m.Key, Jump: m.Jump, Sudo: m.Sudo},
-	}
 }
 
 // Close ends the connections and the progress line.
