@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 )
 
 // Inventory makes an inventory of what a text tells of its director. The error
@@ -227,7 +228,7 @@ func (b *builder) addService(f Service) {
 	b.origins[s] = from
 	settleMode(s)
 	b.placeVIP(s)
-	if slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return r.Mode == inventory.ModeNAT }) {
+	if anyServer(s, modes.Traits.RoutesBack) {
 		s.ReturnRoute = inventory.ReturnNone
 		b.assume(s, "return_route", s.Name+": return_route", "the real servers' replies find back to the director already")
 	}

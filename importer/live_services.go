@@ -166,7 +166,7 @@ func (l *live) addServices() {
 		}
 		inv.VIPDevice = l.vipDevice(s)
 		settleMode(inv)
-		if slices.ContainsFunc(inv.RealServers, func(r *inventory.RealServer) bool { return r.Mode == inventory.ModeFullNAT }) {
+		if anyServer(inv, translatesSource) {
 			for _, h := range s.directors {
 				fitConntrack(h.inv)
 			}
@@ -186,7 +186,7 @@ func (l *live) realServer(s *liveService, inv *inventory.Service, d state.Destin
 	case d.Forward == state.ForwardLocal || own:
 		l.skip(h, d, "it is a director itself, which an inventory does not have as its own real server")
 		return nil
-	case !slices.Contains([]state.Forward{state.ForwardNAT, state.ForwardDR, state.ForwardTUN}, d.Forward):
+	case modes.With(d.Forward, modes.SourceClient) == "":
 		l.skip(h, d, "an inventory has no such forwarding method")
 		return nil
 	case d.Tunnel.RemoteChecksum:
@@ -202,24 +202,20 @@ func (l *live) realServer(s *liveService, inv *inventory.Service, d state.Destin
 	r := &inventory.RealServer{
 		Host: l.server(a, l.hints.NIC), Port: d.Address.Port(),
 		Weight: d.Weight, UpperThreshold: d.UpperThreshold, LowerThreshold: d.LowerThreshold,
-		Mode: inventory.ModeDR, Encapsulation: inventory.Encapsulation{Type: "ipip"},
+		Encapsulation: inventory.Encapsulation{Type: "ipip"},
 	}
 	if needsAddress(r.Host, a, s.vip.Is6()) {
 		r.Address = a
 	}
-	switch d.Forward {
-	case state.ForwardNAT:
-		r.Mode = inventory.ModeNAT
-		if pool := sources(s, h, a); pool != nil {
-			r.Mode = inventory.ModeFullNAT
-		}
-	case state.ForwardTUN:
-		r.Mode = inventory.ModeTUN
-		if d.Tunnel.Type != "" {
-			r.Encapsulation = inventory.Encapsulation{Type: d.Tunnel.Type, Port: d.Tunnel.Port, Checksum: d.Tunnel.Checksum}
-		}
+	source := modes.SourceClient
+	if d.Forward == state.ForwardNAT && sources(s, h, a) != nil {
+		source = modes.SourceDirector
 	}
-	if live := l.of(r.Host); live != nil && r.Mode != inventory.ModeNAT && r.Mode != inventory.ModeFullNAT {
+	r.Mode = modes.With(d.Forward, source)
+	if d.Tunnel.Type != "" {
+		r.Encapsulation = inventory.Encapsulation{Type: d.Tunnel.Type, Port: d.Tunnel.Port, Checksum: d.Tunnel.Checksum}
+	}
+	if live := l.of(r.Host); live != nil && modes.TraitsOf(r.Mode).KeepsDestination {
 		r.Redirect = redirected(live, inv)
 	}
 	return r
@@ -255,8 +251,7 @@ func redirected(h *liveHost, s *inventory.Service) uint16 {
 func sources(s *liveService, director *liveHost, rip netip.Addr) []netip.Addr {
 	for _, rule := range director.rules("nat", "POSTROUTING") {
 		r, ok := firewall.ParseSourceNAT(rule)
-		addresses := pool(r.Sources)
-		if !ok || addresses == nil || r.VIP != s.vip {
+		if !ok || r.VIP != s.vip {
 			continue
 		}
 		port := s.item.Address.Port()
@@ -265,7 +260,9 @@ func sources(s *liveService, director *liveHost, rip netip.Addr) []netip.Addr {
 		}
 		nic, _ := director.inv.Egress(rip)
 		if r.Port == port && (r.Server == rip || !r.Server.IsValid() && nic != nil && nic.Name == r.Device) {
-			return addresses
+			if addresses := pool(r.Sources); addresses != nil {
+				return addresses
+			}
 		}
 	}
 	return nil
@@ -317,7 +314,7 @@ func (l *live) lacking(s *inventory.Service, concerns func(modes.Want) bool) (mi
 func (s *liveService) localAddresses() []netip.Addr {
 	h := s.directors[0]
 	for _, r := range s.inv.RealServers {
-		if r.Mode != inventory.ModeFullNAT {
+		if !translatesSource(modes.TraitsOf(r.Mode)) {
 			continue
 		}
 		a := rip(s.inv, r)
@@ -345,7 +342,7 @@ func rip(s *inventory.Service, r *inventory.RealServer) netip.Addr {
 }
 
 func (l *live) chooseReturn(s *inventory.Service) {
-	if !slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return r.Mode == inventory.ModeNAT }) {
+	if !anyServer(s, modes.Traits.RoutesBack) {
 		return
 	}
 	isRoute := func(w modes.Want) bool { _, ok := w.Item.(state.Route); return ok }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 )
 
 // network is the one an address lies in, or nil.
@@ -159,7 +160,7 @@ func settleMode(s *inventory.Service) {
 	s.Encapsulation = inventory.Encapsulation{Type: "ipip"}
 	same := map[inventory.Encapsulation]int{}
 	for _, r := range s.RealServers {
-		if r.Mode != inventory.ModeTUN {
+		if !modes.TraitsOf(r.Mode).Tunnelled {
 			continue
 		}
 		if same[r.Encapsulation]++; same[r.Encapsulation] > same[s.Encapsulation] {

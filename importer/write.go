@@ -11,6 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 )
 
 // at is a place in an inventory: one of its values, by pointer, and a key of
@@ -229,26 +230,22 @@ func (w writer) service(s *inventory.Service) *yaml.Node {
 	} else {
 		m.put("port", number(s.Port))
 	}
-	modes := []inventory.Mode{s.Mode}
-	for _, r := range s.RealServers {
-		modes = append(modes, r.Mode)
-	}
-	uses := func(of ...inventory.Mode) bool {
-		return slices.ContainsFunc(of, func(m inventory.Mode) bool { return slices.Contains(modes, m) })
+	uses := func(trait func(modes.Traits) bool) bool {
+		return trait(modes.TraitsOf(s.Mode)) || anyServer(s, trait)
 	}
 	m.put("protocol", wordUnless(s.Protocol, inventory.TCP)).
 		put("vip_device", w.with(word(s.VIPDevice), s, "vip_device")).
 		put("mode", plain(string(s.Mode)))
-	if uses(inventory.ModeDR, inventory.ModeTUN) {
+	if uses(func(t modes.Traits) bool { return t.KeepsDestination }) {
 		m.put("arp", w.with(wordUnless(s.ARP, inventory.ARPSysctl), s, "arp"))
 	}
-	if uses(inventory.ModeTUN) {
+	if uses(func(t modes.Traits) bool { return t.Tunnelled }) {
 		m.put("tunnel", encapsulation(s.Encapsulation, inventory.Encapsulation{Type: "ipip"}))
 	}
-	if uses(inventory.ModeFullNAT) {
+	if uses(translatesSource) {
 		m.put("local_addresses", list(s.LocalAddresses, address, true))
 	}
-	if uses(inventory.ModeNAT) {
+	if uses(modes.Traits.RoutesBack) {
 		m.put("return_route", w.with(wordUnless(s.ReturnRoute, inventory.ReturnDefault), s, "return_route"))
 	}
 	return m.put("scheduler", plain(s.Scheduler)).
@@ -304,6 +301,13 @@ func (w writer) realServer(s *inventory.Service, r *inventory.RealServer) *yaml.
 	return w.with(m.node(), r, "")
 }
 
+// anyServer reports whether the mode of some real server has a trait.
+func anyServer(s *inventory.Service, trait func(modes.Traits) bool) bool {
+	return slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return trait(modes.TraitsOf(r.Mode)) })
+}
+
+func translatesSource(t modes.Traits) bool { return t.Source == modes.SourceDirector }
+
 // says is what a real server has for itself, beside its host.
 func says(s *inventory.Service, r *inventory.RealServer) *mapping {
 	m := (&mapping{flow: true}).
@@ -313,7 +317,7 @@ func says(s *inventory.Service, r *inventory.RealServer) *mapping {
 		put("upper_threshold", numberUnless(r.UpperThreshold, 0)).
 		put("lower_threshold", numberUnless(r.LowerThreshold, 0)).
 		put("mode", wordUnless(r.Mode, s.Mode))
-	if r.Mode == inventory.ModeTUN {
+	if modes.TraitsOf(r.Mode).Tunnelled {
 		m.put("tunnel", encapsulation(r.Encapsulation, s.Encapsulation))
 	}
 	return m.put("redirect", numberUnless(r.Redirect, 0))

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// modes are the forwarding modes that can be written. Each is a file of
+// Modes lists the forwarding modes that can be written. Each is a file of
 // package modes.
-func modes() []Mode { return []Mode{ModeNAT, ModeDR, ModeTUN, ModeFullNAT} }
+func Modes() []Mode { return []Mode{ModeNAT, ModeDR, ModeTUN, ModeFullNAT} }
 
 // modeKey is a key of a service or real server that only some modes have a
 // use for.

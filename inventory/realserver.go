@@ -33,7 +33,7 @@ func realServerOf(s *Service, to **RealServer) form {
 					doc: "With so many connections it gets no new ones; 0 is no limit."},
 				{key: "lower_threshold", preset: 0, form: connections(&r.LowerThreshold),
 					doc: "Below so many it gets new ones again; 0 is three quarters of the upper threshold."},
-				{key: "mode", form: choiceOf("forwarding mode", modes(), &r.Mode),
+				{key: "mode", form: choiceOf("forwarding mode", Modes(), &r.Mode),
 					doc: "Its forwarding mode; the service's when there is none."},
 				{key: "tunnel", form: encapsulationOf(&r.Encapsulation),
 					doc: "How packets to it are encapsulated, in place of all that the service says of it. tun."},

@@ -40,7 +40,7 @@ func serviceOf(to **Service) form {
 				doc: "The transport protocol."},
 			{key: "vip_device", form: nameOf(deviceName(), &s.VIPDevice),
 				doc: "The directors' device that gets the VIP; when there is none, the NIC in the VIP's network, or `lo`."},
-			{key: "mode", required: true, form: choiceOf("forwarding mode", modes(), &s.Mode).and(noted(&fine.mode)),
+			{key: "mode", required: true, form: choiceOf("forwarding mode", Modes(), &s.Mode).and(noted(&fine.mode)),
 				doc: "The forwarding mode."},
 			{key: "arp", preset: s.ARP, form: choiceOf("way to solve ARP", []ARP{ARPSysctl, ARPTables, ARPStatic}, &s.ARP),
 				doc: "How real servers are kept from answering ARP for the VIP: sysctls or arptables rules there, or a permanent neighbour on clients and gateways. dr and tun."},

@@ -52,9 +52,7 @@ func (s *setting) knows(m inventory.Mode, w modes.Want) bool {
 	return inMode && role == s.role && s.item.MatchString(state.Text(w.Item)) && s.reason.MatchString(w.Reason.Text)
 }
 
-func allModes() []inventory.Mode {
-	return []inventory.Mode{inventory.ModeNAT, inventory.ModeDR, inventory.ModeTUN, inventory.ModeFullNAT}
-}
+func allModes() []inventory.Mode { return inventory.Modes() }
 
 // The tables of settings in docs/modes.md hold what Desire yields and nothing
 // else: every want of every inventory has a row with its mode, role, setting

@@ -48,5 +48,16 @@ func (t Traits) RoutesBack() bool {
 // has no file for, which is a bug that Check reports.
 func TraitsOf(m inventory.Mode) Traits { return modeOf(m).traits }
 
+// With returns the mode in which IPVS hands packets on in a way, and the real
+// server sees a source; empty: there is none.
+func With(forward state.Forward, source Source) inventory.Mode {
+	for _, m := range inventory.Modes() {
+		if t := TraitsOf(m); t.Forward == forward && t.Source == source {
+			return m
+		}
+	}
+	return ""
+}
+
 // traits are those of the leg's real server.
 func (l leg) traits() Traits { return TraitsOf(l.server.Mode) }

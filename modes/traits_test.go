@@ -23,6 +23,14 @@ func TestTraits(t *testing.T) {
 			t.Errorf("%s (-want +has):\n%s", m, diff)
 		}
 	}
+	for _, m := range allModes() {
+		if got := modes.With(want[m].Forward, want[m].Source); got != m {
+			t.Errorf("with the traits of %s: %q", m, got)
+		}
+	}
+	if got := modes.With(state.ForwardDR, modes.SourceDirector); got != "" {
+		t.Errorf("%s hands packets on with another source", got)
+	}
 	if got := modes.TraitsOf("no such mode"); got != (modes.Traits{}) {
 		t.Errorf("a mode without a file has traits: %+v", got)
 	}
