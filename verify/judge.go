@@ -196,47 +196,65 @@ func ports(ev *evidence) int {
 	return len(found)
 }
 
-// trail tells how far a probe came.
+// trail says in words how far a probe came that was not answered.
 func (p *probe) trail(s *inventory.Service) string {
 	switch {
-	case !p.local.IsValid():
+	case p.stage() == StageNotSent:
 		return "the client sent nothing"
 	case s.OnePacket && p.server != nil:
 		return "it came to " + p.server.Host.Name + ", which did not answer, or the reply was lost"
-	case p.row == nil && p.noTable && p.server != nil && p.inState() != "":
-		return p.server.Host.Name + " has it" + p.inState()
-	case p.row == nil && p.noTable:
-		return "where it went is not known"
-	case p.row == nil && p.server != nil && (p.requests == 0 || p.socket != nil):
-		return p.server.Host.Name + " got it around the director" + p.inState()
-	case p.row == nil && p.noWatch:
-		return "no director's connection table has it"
-	case p.row == nil && p.requests == 0:
-		return "it did not reach the director"
 	case p.row == nil:
-		return "it reached the director, whose connection table does not have it"
+		return p.trailWithoutRow()
 	case p.server == nil:
 		return fmt.Sprintf("%s gave it to %s, which is no real server of the service", p.director, p.row.Destination)
 	}
-	name := p.server.Host.Name
-	given := fmt.Sprintf("%s gave it to %s and has it in state %s", p.director, name, p.row.State)
+	given := fmt.Sprintf("%s gave it to %s and has it in state %s", p.director, p.server.Host.Name, p.row.State)
+	if there := p.trailAtServer(s); there != "" {
+		given += "; " + there
+	}
+	return given
+}
+
+// trailWithoutRow is the trail of a probe that no director's connection table is
+// known to have.
+func (p *probe) trailWithoutRow() string {
+	switch {
+	case p.noTable && p.server != nil && p.socket != nil:
+		return p.server.Host.Name + " has it" + p.inState()
+	case p.noTable:
+		return "where it went is not known"
+	case p.server != nil && (p.requests == 0 || p.socket != nil):
+		return p.server.Host.Name + " got it around the director" + p.inState()
+	case p.noWatch:
+		return "no director's connection table has it"
+	case p.requests == 0:
+		return "it did not reach the director"
+	default:
+		return "it reached the director, whose connection table does not have it"
+	}
+}
+
+// trailAtServer is what the real server saw of a probe that the director gave to
+// it; empty where the real server could not be asked.
+func (p *probe) trailAtServer(s *inventory.Service) string {
+	name, udp := p.server.Host.Name, s.Protocol == inventory.UDP
 	switch {
 	case p.socket != nil:
-		return given + "; " + name + " has it" + p.inState() + ", so it came there and the reply was lost"
-	case p.arrived != nil && s.Protocol == inventory.UDP:
-		return given + fmt.Sprintf("; it came in there %s and was not answered, or the reply was lost", p.asArrived())
+		return name + " has it" + p.inState() + ", so it came there and the reply was lost"
+	case p.arrived != nil && udp:
+		return fmt.Sprintf("it came in there %s and was not answered, or the reply was lost", p.asArrived())
 	case p.arrived != nil && p.wrapped != nil && !p.noSockets:
-		return given + fmt.Sprintf("; it came there in %s and was dropped behind the tunnel: %s has no such connection", outerText(p.wrapped), name)
+		return fmt.Sprintf("it came there in %s and was dropped behind the tunnel: %s has no such connection", outerText(p.wrapped), name)
 	case p.arrived != nil && !p.noSockets:
-		return given + fmt.Sprintf("; it came in there %s, but %s has no such connection", p.asArrived(), name)
+		return fmt.Sprintf("it came in there %s, but %s has no such connection", p.asArrived(), name)
 	case p.wrapped != nil:
-		return given + fmt.Sprintf("; it came there in %s and did not come out of the tunnel", outerText(p.wrapped))
-	case p.noSockets || p.noArrival && s.Protocol == inventory.UDP:
-		return given
-	case s.Protocol == inventory.UDP:
-		return given + "; it did not come in at " + name
+		return fmt.Sprintf("it came there in %s and did not come out of the tunnel", outerText(p.wrapped))
+	case p.noSockets || p.noArrival && udp:
+		return ""
+	case udp:
+		return "it did not come in at " + name
 	default:
-		return given + "; " + name + " has no such connection"
+		return name + " has no such connection"
 	}
 }
 
