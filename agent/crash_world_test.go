@@ -185,7 +185,7 @@ func (w *crashWorld) run(c command) error {
 	if c.destroy {
 		p = plan.Destroy(c.inv, observed)
 	}
-	if err := p.Keep(c.inv, c.only); err != nil {
+	if err := p.Narrow(c.inv, c.only); err != nil {
 		return err
 	}
 	if p.Failed() {

@@ -15,7 +15,7 @@ const drainPoll = 200 * time.Millisecond
 // connections have ended, or the limit has passed. With weight 0 IPVS sends
 // no new connection and keeps serving the ones it has.
 func (a *Agent) drain(ctx context.Context, req wire.DrainRequest) (wire.DrainResult, error) {
-	if err := a.quieten(ctx, req.Topology, req.Destinations); err != nil {
+	if err := a.takeOut(ctx, req.Topology, req.Destinations); err != nil {
 		return wire.DrainResult{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, req.Limit)
@@ -33,10 +33,10 @@ func (a *Agent) drain(ctx context.Context, req wire.DrainRequest) (wire.DrainRes
 	}
 }
 
-// quieten gives destinations weight 0, or none of them if one is not as it was
+// takeOut gives destinations weight 0, or none of them if one is not as it was
 // planned for. The journal says so first: it names what is set, also when the
 // agent dies before they are removed.
-func (a *Agent) quieten(ctx context.Context, topology string, planned []state.Destination) error {
+func (a *Agent) takeOut(ctx context.Context, topology string, planned []state.Destination) error {
 	unlock, err := a.lock(ctx)
 	if err != nil {
 		return err

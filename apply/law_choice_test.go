@@ -127,7 +127,7 @@ func (w *world) part(t *rapid.T, inv *inventory.Inventory, destroy bool, only fu
 		}
 	}
 	p := make(inv, observed)
-	if err := p.Keep(inv, chosen); err != nil {
+	if err := p.Narrow(inv, chosen); err != nil {
 		t.Fatal(err)
 	}
 	if p.Failed() {

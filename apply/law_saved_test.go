@@ -183,7 +183,7 @@ func TestLawOfSavedPlans(t *testing.T) {
 			p = plan.Destroy(inv, observed)
 		}
 		if rapid.IntRange(0, 3).Draw(t, "a part") == 0 {
-			if err := p.Keep(inv, choice(t, p, inv)); err != nil {
+			if err := p.Narrow(inv, choice(t, p, inv)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -226,7 +226,7 @@ func (b *builder) addService(f Service) {
 		return
 	}
 	b.origins[s] = from
-	settleMode(s)
+	chooseMode(s)
 	b.placeVIP(s)
 	if anyServer(s, modes.Traits.RoutesBack) {
 		s.ReturnRoute = inventory.ReturnNone

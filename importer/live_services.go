@@ -165,7 +165,7 @@ func (l *live) addServices() {
 			continue
 		}
 		inv.VIPDevice = l.vipDevice(s)
-		settleMode(inv)
+		chooseMode(inv)
 		if anyServer(inv, translatesSource) {
 			for _, h := range s.directors {
 				fitConntrack(h.inv)

@@ -49,12 +49,12 @@ func (t *source) add(d reading) bool {
 		t.left(s.Line, "virtual service "+s.String(), "an inventory has no services on loopback addresses: no other host reaches them")
 		return false
 	}
-	t.settle(&s, d)
+	t.check(&s, d)
 	ok := true
 	seen := map[netip.AddrPort]int{}
 	kept := s.RealServers[:0:0]
 	for _, r := range s.RealServers {
-		if !t.settleServer(&s, &r) {
+		if !t.checkServer(&s, &r) {
 			ok = false
 			continue
 		}
@@ -87,8 +87,8 @@ func (t *source) full(more, line int) bool {
 		!t.problem(line, fmt.Sprintf("more than %d services and real servers", maxServers), "import the file in parts")
 }
 
-// settle takes away what has no effect in the service it is written in.
-func (t *source) settle(s *Service, d reading) {
+// check takes away what has no effect in the service it is written in.
+func (t *source) check(s *Service, d reading) {
 	if s.OnePacket && s.Protocol != inventory.UDP {
 		t.left(d.onePacket.line, d.onePacket.text, fmt.Sprintf("one packet scheduling is for udp, and the service is %s", s.Protocol))
 		s.OnePacket = false
@@ -108,8 +108,8 @@ func (t *source) settle(s *Service, d reading) {
 	}
 }
 
-// settleServer checks a real server against its service.
-func (t *source) settleServer(s *Service, r *RealServer) bool {
+// checkServer checks a real server against its service.
+func (t *source) checkServer(s *Service, r *RealServer) bool {
 	ok := true
 	if r.Mode != inventory.ModeTUN && r.Address.BitLen() != s.VIP.BitLen() {
 		ok = t.problem(r.Line, fmt.Sprintf("real server %s is of another family than the VIP %s", r.Address, s.VIP), "only tunnels join the two")

@@ -145,8 +145,8 @@ func (d *sketch) addAddress(n *inventory.NIC, a netip.Addr) {
 	}
 }
 
-// settleMode gives a service the mode that most of its real servers have.
-func settleMode(s *inventory.Service) {
+// chooseMode gives a service the mode that most of its real servers have.
+func chooseMode(s *inventory.Service) {
 	count := map[inventory.Mode]int{}
 	for _, r := range s.RealServers {
 		count[r.Mode]++

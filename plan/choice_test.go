@@ -16,7 +16,7 @@ import (
 // holds back.
 func choose(t *testing.T, inv *inventory.Inventory, p *plan.Plan, only plan.Only) (does, held map[string][]string) {
 	t.Helper()
-	if err := p.Keep(inv, only); err != nil {
+	if err := p.Narrow(inv, only); err != nil {
 		t.Fatal(err)
 	}
 	if p.Failed() {

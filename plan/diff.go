@@ -12,9 +12,9 @@ import (
 	"github.com/lvsform/lvsform/state"
 )
 
-// reach fills in the actions that lead from what is observed to the wants, and
+// diff fills in the actions that lead from what is observed to the wants, and
 // back to what was found for everything the journal holds beyond them.
-func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
+func (h *Host) diff(wants []modes.Want, obs wire.Observed) {
 	held := map[state.ID]journal.Entry{}
 	for _, e := range obs.Journal.Entries {
 		held[e.ID()] = e
@@ -25,30 +25,25 @@ func (h *Host) reach(wants []modes.Want, obs wire.Observed) {
 		id := state.IDOf(w.Item)
 		wanted[id] = true
 		entry, ours := held[id]
-		is := obs.State[id]
-		met := slices.ContainsFunc(w.MetBy, obs.State.Has) // something else serves as well
-		other := others[id]
-		switch {
-		case other.topology != "" && other.item != w.Item && !met:
+		f := found{
+			is: obs.State[id], entry: entry, ours: ours, other: others[id],
+			met: slices.ContainsFunc(w.MetBy, obs.State.Has),
+		}
+		switch classify(w, f) {
+		case classKeep:
+		case classAdopt:
+			h.adopt(w, f.is, entry)
+		case classForget:
+			h.Forget = append(h.Forget, id)
+		case classAct:
+			h.act(state.Change{Before: f.is, After: w.Item}, w.Role, w.Reason, w.For, false)
+		case classTaken:
+			h.Errors = append(h.Errors, conflict(f.is, w.Item, obs.Foreign))
+			refused[id] = true
+		case classOtherTopology:
 			h.Errors = append(h.Errors, fault.New(fault.Conflict,
 				"%s: topology %s holds it on this host, and this one wants %s; make the two inventories agree",
-				state.Text(other.item), other.topology, valueOf(w.Item)))
-		case is == w.Item && ours && entry.After.Item == w.Item && slices.Equal(entry.For, w.For):
-			// as lvsform left it
-		case is == w.Item:
-			h.adopt(w, is, entry)
-		case met && ours && is == nil:
-			h.Forget = append(h.Forget, id) // somebody took it away and put another in its place
-		case met && ours && (entry.After.Item != is || !slices.Equal(entry.For, w.For)):
-			h.adopt(w, is, entry) // somebody set it to what serves as well
-		case met:
-		default:
-			if id.Kind.Traits().Whole && is != nil && !ours {
-				h.Errors = append(h.Errors, conflict(is, w.Item, obs.Foreign))
-				refused[id] = true
-				continue
-			}
-			h.act(state.Change{Before: is, After: w.Item}, w.Role, w.Reason, w.For, false)
+				state.Text(f.other.item), f.other.topology, valueOf(w.Item)))
 		}
 	}
 	for _, e := range obs.Journal.Entries {

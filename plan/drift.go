@@ -118,8 +118,8 @@ func deviations(obs wire.Observed) []Deviation {
 	return out
 }
 
-// Keep leaves only the hosts of those names; none chooses all.
-func (d *Drift) Keep(hosts []string) error {
+// Narrow leaves only the hosts of those names; none chooses all.
+func (d *Drift) Narrow(hosts []string) error {
 	if len(hosts) == 0 {
 		return nil
 	}

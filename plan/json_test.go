@@ -115,7 +115,7 @@ func documents(t interface{ Fatal(...any) }, inv *inventory.Inventory, observed 
 	for _, make := range []func(*inventory.Inventory, map[string]plan.Observation) *plan.Plan{plan.Make, plan.Destroy} {
 		for _, only := range []plan.Only{{}, only} {
 			p := make(inv, observed)
-			check(p.Keep(inv, only))
+			check(p.Narrow(inv, only))
 			add("plan", p)
 			check(p.WriteText(&texts, plan.TextOptions{}))
 			if p.Only != nil {

@@ -26,10 +26,10 @@ type Held struct {
 	Needs []string   `json:"needs"` // what has to come first, each with its host
 }
 
-// Keep leaves in the plan what was chosen, and holds back of that what needs
+// Narrow leaves in the plan what was chosen, and holds back of that what needs
 // something left out to come first: the order of the waves holds for a part,
 // too. A host that was not chosen may have failed; what needs it is held.
-func (p *Plan) Keep(inv *inventory.Inventory, only Only) error {
+func (p *Plan) Narrow(inv *inventory.Inventory, only Only) error {
 	if len(only.Hosts)+len(only.Services) == 0 {
 		return nil
 	}

@@ -68,7 +68,7 @@ func TestKeepOfMany(t *testing.T) {
 		{Name: "web1", Actions: actions(PrepareServers, serves("a"))},
 		{Name: "lb", Actions: actions(AddDestinations, serves("b"))},
 	}}
-	if err := p.Keep(&inventory.Inventory{}, Only{Hosts: []string{"lb"}}); err != nil {
+	if err := p.Narrow(&inventory.Inventory{}, Only{Hosts: []string{"lb"}}); err != nil {
 		t.Fatal(err)
 	}
 	if p.Summary.Add != many || p.Summary.Held != 0 {
@@ -101,7 +101,7 @@ func TestKeepOfTheJournal(t *testing.T) {
 			{Name: "web1", Actions: []Action{before}},
 		}}
 		inv := &inventory.Inventory{Services: []*inventory.Service{{Name: "a"}, {Name: "b"}}}
-		if err := p.Keep(inv, c.only); err != nil {
+		if err := p.Narrow(inv, c.only); err != nil {
 			t.Fatal(err)
 		}
 		lb := p.Hosts[0]

@@ -145,11 +145,11 @@ func Make(inv *inventory.Inventory, observed map[string]Observation) *Plan {
 	p.cover(inv, observed, func(host *Host, h *inventory.Host, obs wire.Observed) {
 		host.Errors = preflight(h, desired[h.Name], obs)
 		if len(host.Errors) == 0 {
-			host.reach(desired[h.Name], obs)
+			host.diff(desired[h.Name], obs)
 			host.NotManaged = notManaged(inv, h, desired[h.Name], obs)
 		}
 	})
-	if p.quiets() {
+	if p.silences() {
 		for i, h := range p.Hosts {
 			p.Hosts[i].Announce = announced(desired[h.Name], observed[h.Name].State)
 		}
@@ -161,7 +161,7 @@ func Make(inv *inventory.Inventory, observed map[string]Observation) *Plan {
 func Destroy(inv *inventory.Inventory, observed map[string]Observation) *Plan {
 	p := &Plan{FormatVersion: FormatVersion, Topology: inv.Name, Destroy: true}
 	p.cover(inv, observed, func(host *Host, h *inventory.Host, obs wire.Observed) {
-		host.reach(nil, obs)
+		host.diff(nil, obs)
 		host.NotManaged = notManaged(inv, h, nil, obs)
 	})
 	return p
@@ -181,7 +181,7 @@ func (p *Plan) cover(inv *inventory.Inventory, observed map[string]Observation, 
 		case obs.Err != nil:
 			host.Errors = []*fault.Error{fault.From(obs.Err)}
 		case h == nil:
-			host.reach(nil, obs.Observed)
+			host.diff(nil, obs.Observed)
 		default:
 			fill(&host, h, obs.Observed)
 		}
@@ -197,8 +197,8 @@ func (p *Plan) cover(inv *inventory.Inventory, observed map[string]Observation, 
 	p.count()
 }
 
-// quiets reports whether the plan makes a real server keep quiet about a VIP.
-func (p *Plan) quiets() bool {
+// silences reports whether the plan makes a real server keep quiet about a VIP.
+func (p *Plan) silences() bool {
 	for _, h := range p.Hosts {
 		for _, a := range h.Actions {
 			rule, _ := a.After.Item.(state.FirewallRule)

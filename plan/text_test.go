@@ -74,7 +74,7 @@ func TestOneAndMany(t *testing.T) {
 		"--service x: there is no such service; there is web": {Services: []string{"x"}},
 		"--host x: there is no such host; there are lb, web1": {Hosts: []string{"x"}},
 	} {
-		if err := plan.Make(inv, ready(inv)).Keep(inv, only); err == nil || err.Error() != want {
+		if err := plan.Make(inv, ready(inv)).Narrow(inv, only); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
@@ -137,7 +137,7 @@ func TestTextOfHostileHosts(t *testing.T) {
 		made, destroyed, part := plan.Make(inv, observed), plan.Destroy(inv, observed), plan.Make(inv, before)
 		part.Hosts[1].Actions[0].For = []string{"web"}
 		part.Hosts[1].Actions[0].Key = says
-		if err := part.Keep(inv, plan.Only{Hosts: []string{"lb"}}); err != nil {
+		if err := part.Narrow(inv, plan.Only{Hosts: []string{"lb"}}); err != nil {
 			t.Fatal(err)
 		}
 		part.Hosts[0].Actions = append(part.Hosts[0].Actions, plan.Action{Op: state.Add, Kind: state.KindFirewallRule, After: state.Tagged{Item: state.FirewallRule{}}, Reason: says})
@@ -158,7 +158,7 @@ func TestTextOfHostileHosts(t *testing.T) {
 		if err := saved.Unchanged(inv, observed); err != nil {
 			out["stale and lost"] = err.Error()
 		}
-		if err := made.Keep(inv, plan.Only{Services: []string{"none"}}); err != nil {
+		if err := made.Narrow(inv, plan.Only{Services: []string{"none"}}); err != nil {
 			out["no such service"] = err.Error()
 		}
 		return out

@@ -34,7 +34,7 @@ no part, it only says which topology and which hosts. Nothing is changed.`,
 				return err
 			}
 			d := plan.Deviations(s.inv, observed)
-			if err := d.Keep(only); err != nil {
+			if err := d.Narrow(only); err != nil {
 				return err
 			}
 			switch {

@@ -40,7 +40,7 @@ func (f *planFlags) make(cmd *cobra.Command, s *session, destroy bool) (*plan.Pl
 		p = plan.Destroy
 	}
 	made := p(s.inv, observed)
-	return made, observed, made.Keep(s.inv, f.only)
+	return made, observed, made.Narrow(s.inv, f.only)
 }
 
 func newPlan() *cobra.Command {
