@@ -43,7 +43,7 @@ demo: setup build ## plan, apply, prove and undo a tutorial on a real kernel; MO
 test: setup build test-unit test-kernel ## all tests, those that need a real kernel included
 
 test-unit: build # tests on this machine; the ones that boot a lab are among them
-	$(GO) test -p 1 -timeout 35m ./...
+	$(GO) test -p 1 -timeout 75m ./...
 
 test-kernel: build # tests that change a kernel, inside the lab
 	$(GO) test -count=1 -short -exec '$(CURDIR)/$(BIN) lab --here $(CURDIR)/testenv/testdata/kernel.yaml --' $(KERNEL)
