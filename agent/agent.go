@@ -17,10 +17,6 @@ import (
 	"github.com/lvsform/lvsform/state"
 )
 
-// StateDir is where a host keeps the journals and the agent itself. It is
-// root's alone.
-const StateDir = "/var/lib/lvsform"
-
 // Kernel is what the agent needs of this host's kernel; *kernel.Kernel is the
 // real one, and documents each method.
 type Kernel interface {
@@ -34,7 +30,7 @@ type Kernel interface {
 // Agent answers for one host.
 type Agent struct {
 	Kernel Kernel
-	Dir    string // StateDir, or a test's own
+	Dir    string // journal.Dir, or a test's own
 
 	// Of verify: what stays open between two requests.
 	probes  heldProbes

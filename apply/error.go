@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/lvsform/lvsform/fault"
-	"github.com/lvsform/lvsform/plan"
+	"github.com/lvsform/lvsform/plain"
 )
 
 // Error is a run that stopped. The hosts' journals hold what was done; making
@@ -30,7 +30,7 @@ type Fault struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	for _, f := range e.Faults {
-		fmt.Fprintf(&b, "%s: %s: %s\n", f.Host, e.Step, plan.Plain(f.Err.Error()))
+		fmt.Fprintf(&b, "%s: %s: %s\n", f.Host, e.Step, plain.Text(f.Err.Error()))
 	}
 	if e.unsure() {
 		b.WriteString("at least ")

@@ -44,6 +44,10 @@ func (j Journal) Check(topology string) error {
 	return nil
 }
 
+// Dir is where a host keeps its journals, and in "agent" the agent itself. It is
+// root's alone.
+const Dir = "/var/lib/lvsform"
+
 const suffix = ".json"
 
 // FileName is the name of a topology's journal in the agent's folder. It is

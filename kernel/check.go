@@ -70,7 +70,7 @@ func checkRoute(r state.Route) error {
 	case !r.To.IsValid() || r.To != r.To.Masked():
 		return fmt.Errorf("%s is not a network: %w", r.To, unix.EINVAL)
 	case r.To.Addr().Is6() && r.Metric == 0:
-		// The kernel would make it 1024, and the route would be another.
+		// The kernel would give it one, and the route would be another.
 		return fmt.Errorf("IPv6 route without a metric: %w", unix.EINVAL)
 	case r.Via.IsValid() && r.Via.Is4() && r.To.Addr().Is6(), r.Source.IsValid() && r.Source.Is6() != r.To.Addr().Is6():
 		return fmt.Errorf("route of mixed families: %w", unix.EINVAL)

@@ -166,10 +166,7 @@ func (l leg) waysBack() []netip.Prefix {
 
 // returnRoute wants a route, whoever has set it.
 func returnRoute(to netip.Prefix, via netip.Addr, link string, reason Reason) Want {
-	r := state.Route{To: to, Via: via, Link: link, Protocol: state.RouteProtocol}
-	if to.Addr().Is6() {
-		r.Metric = 1024 // what the kernel makes of none
-	}
+	r := state.Route{To: to, Via: via, Link: link, Metric: state.RouteMetric(to), Protocol: state.RouteProtocol}
 	w := Want{Item: r, Role: inventory.RoleRealServer, Reason: reason}
 	for _, p := range routeProtocols() {
 		r.Protocol = p

@@ -92,10 +92,7 @@ func tunnelEnd(t *inventory.Tunnel, e *inventory.TunnelEnd) []Want {
 		{Item: state.Address{Link: t.Name, Prefix: hostPrefix(e.Address), Peer: other.Address}, Reason: Reason{ReasonTunnel, "this end's inner address"}},
 	}
 	for _, to := range e.Routes {
-		r := state.Route{To: to, Link: t.Name, Protocol: state.RouteProtocol}
-		if to.Addr().Is6() {
-			r.Metric = 1024 // what the kernel makes of none
-		}
+		r := state.Route{To: to, Link: t.Name, Metric: state.RouteMetric(to), Protocol: state.RouteProtocol}
 		out = append(out, Want{Item: r, Reason: Reason{ReasonTunnelRoute, "behind " + other.Host.Name}})
 	}
 	return out

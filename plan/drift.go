@@ -10,6 +10,7 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/plain"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -159,7 +160,7 @@ func (d *Drift) WriteText(w io.Writer, o TextOptions) error {
 		o.host(&b, h.Name, h.Address, "")
 		o.errors(&b, h.Errors)
 		for _, v := range h.Deviations {
-			line := fmt.Sprintf("  %s %s %s  %s", o.op(v.Op), v.Kind, Plain(v.Key), Plain(v.text()))
+			line := fmt.Sprintf("  %s %s %s  %s", o.op(v.Op), v.Kind, plain.Text(v.Key), plain.Text(v.text()))
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
 		b.WriteString("\n")

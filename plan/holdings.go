@@ -10,6 +10,7 @@ import (
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/journal"
+	"github.com/lvsform/lvsform/plain"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -83,10 +84,10 @@ func (l *Holdings) WriteText(w io.Writer, o TextOptions, items bool) error {
 			b.WriteString("  holds nothing\n")
 		}
 		for _, t := range h.Topologies {
-			fmt.Fprintf(&b, "  %s: %s\n", Plain(t.Topology), kindsOf(t.Entries))
+			fmt.Fprintf(&b, "  %s: %s\n", plain.Text(t.Topology), kindsOf(t.Entries))
 			for _, e := range t.Entries {
 				if items {
-					fmt.Fprintf(&b, "    %s: %s\n", Plain(state.Text(e.After.Item)), Plain(foundAs(e)))
+					fmt.Fprintf(&b, "    %s: %s\n", plain.Text(state.Text(e.After.Item)), plain.Text(foundAs(e)))
 				}
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/journal"
+	"github.com/lvsform/lvsform/plain"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -103,7 +104,7 @@ func (p *Plan) knows(inv *inventory.Inventory, only Only) error {
 	slices.Sort(services)
 	for _, s := range only.Services {
 		if !slices.Contains(services, s) {
-			return fault.New(fault.Input, "--service %s: there is no such service; there %s", s, Plain(are(slices.Compact(services))))
+			return fault.New(fault.Input, "--service %s: there is no such service; there %s", s, plain.Text(are(slices.Compact(services))))
 		}
 	}
 	return nil

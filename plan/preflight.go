@@ -89,7 +89,7 @@ func routeFacts(h *inventory.Host, wants []modes.Want, obs wire.Observed) []stri
 	}
 	var out []string
 	check := func(what string, to netip.Prefix, hop netip.Addr) {
-		managed := ours[state.IDOf(state.Route{To: to})] || ours[state.IDOf(state.Route{To: to, Metric: 1024})]
+		managed := ours[state.IDOf(state.Route{To: to, Metric: state.RouteMetric(to)})]
 		if managed || slices.Contains(via[to], hop.String()) {
 			return
 		}

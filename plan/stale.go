@@ -9,6 +9,7 @@ import (
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/journal"
+	"github.com/lvsform/lvsform/plain"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -37,10 +38,10 @@ func (e *StaleError) Error() string {
 	b.WriteString("the hosts are not as they were when the plan was made; nothing was changed:\n")
 	for _, h := range e.Hosts {
 		if h.Err != nil {
-			fmt.Fprintf(&b, "  %s: %s\n", h.Host, plainLines(h.Err.Error()))
+			fmt.Fprintf(&b, "  %s: %s\n", h.Host, plain.Lines(h.Err.Error()))
 		}
 		for _, m := range h.Moved {
-			fmt.Fprintf(&b, "  %s: %s\n", h.Host, Plain(m))
+			fmt.Fprintf(&b, "  %s: %s\n", h.Host, plain.Text(m))
 		}
 	}
 	b.WriteString("plan again, look at what is different, and apply that")

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/plain"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -38,29 +39,29 @@ func (p *Plan) WriteText(w io.Writer, o TextOptions) error {
 			if a.Disrupts {
 				disrupts = " " + o.paint(yellow, "(disrupts traffic)")
 			}
-			line := fmt.Sprintf("  %s %-*s  %-*s  %-*s  %s%s", o.op(a.Op), kind, a.Kind, key, Plain(a.Key), values, Plain(a.Change().Values()), Plain(a.Reason), disrupts)
+			line := fmt.Sprintf("  %s %-*s  %-*s  %-*s  %s%s", o.op(a.Op), kind, a.Kind, key, plain.Text(a.Key), values, plain.Text(a.Change().Values()), plain.Text(a.Reason), disrupts)
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
 		for _, x := range h.Held {
-			needs := Plain(x.Needs[0])
+			needs := plain.Text(x.Needs[0])
 			if n := len(x.Needs) - 1; n != 0 {
 				needs += fmt.Sprintf(", and %d more", n)
 			}
-			fmt.Fprintf(&b, "    held back: %s %s %s: left out, and needed first: %s\n", Plain(string(x.Op)), Plain(string(x.Kind)), Plain(x.Key), needs)
+			fmt.Fprintf(&b, "    held back: %s %s %s: left out, and needed first: %s\n", plain.Text(string(x.Op)), plain.Text(string(x.Kind)), plain.Text(x.Key), needs)
 		}
 		if !o.DiffOnly {
 			if found != 0 {
 				fmt.Fprintf(&b, "    as found: %s, already as they should be\n", quantity(found, "item", "items"))
 			}
 			for _, n := range h.NotManaged {
-				fmt.Fprintf(&b, "    not managed: %s\n", Plain(notManagedText(n)))
+				fmt.Fprintf(&b, "    not managed: %s\n", plain.Text(notManagedText(n)))
 			}
 		}
 		b.WriteString("\n")
 	}
 	if !o.DiffOnly {
 		for _, n := range p.Notes {
-			fmt.Fprintf(&b, "note: %s\n", Plain(n))
+			fmt.Fprintf(&b, "note: %s\n", plain.Text(n))
 		}
 		b.WriteString(p.Summary.String() + "\n")
 	}
@@ -108,19 +109,19 @@ func (o TextOptions) op(op state.Op) string {
 
 // host heads what is said of a host.
 func (o TextOptions) host(b *strings.Builder, name, address, more string) {
-	fmt.Fprintln(b, strings.TrimRight(o.paint(bold, Plain(name))+"  "+Plain(address)+more, " "))
+	fmt.Fprintln(b, strings.TrimRight(o.paint(bold, plain.Text(name))+"  "+plain.Text(address)+more, " "))
 }
 
 func (o TextOptions) errors(b *strings.Builder, errs []*fault.Error) {
 	for _, e := range errs {
-		fmt.Fprintf(b, "  %s %s: %s\n", o.paint(red, "!"), Plain(string(e.Kind)), plainLines(e.Message))
+		fmt.Fprintf(b, "  %s %s: %s\n", o.paint(red, "!"), plain.Text(string(e.Kind)), plain.Lines(e.Message))
 	}
 }
 
 // widths are those of the columns.
 func (h Host) widths() (kind, key, values int) {
 	for _, a := range h.Actions {
-		kind, key, values = max(kind, len(a.Kind)), max(key, len(Plain(a.Key))), max(values, len(Plain(a.Change().Values())))
+		kind, key, values = max(kind, len(a.Kind)), max(key, len(plain.Text(a.Key))), max(values, len(plain.Text(a.Change().Values())))
 	}
 	return kind, key, values
 }

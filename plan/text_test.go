@@ -15,23 +15,6 @@ import (
 	"github.com/lvsform/lvsform/state"
 )
 
-func TestPlain(t *testing.T) {
-	for text, want := range map[string]string{
-		"":                        "",
-		"dr weight 1 -> 2 (é, 中)": "dr weight 1 -> 2 (é, 中)",
-		"a\nb\r\tc":               `a\nb\r\tc`,
-		"\x1b[2J\x1b]0;x\a\x7f":   `\x1b[2J\x1b]0;x\a\x7f`,
-		"it's \"quoted\"\x00":     `it's "quoted"\x00`,
-		"\u202eerised\u2028":      `\u202eerised\u2028`,
-		"\xff\xc3(\ufffd":         `\xff\xc3(` + "\ufffd",
-		"\u009b31m":               `\u009b31m`,
-	} {
-		if got := plan.Plain(text); got != want {
-			t.Errorf("%q is %s, want %s", text, got, want)
-		}
-	}
-}
-
 // One is no plural, and of hosts that all failed nobody knows whether they
 // drifted.
 func TestOneAndMany(t *testing.T) {

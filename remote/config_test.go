@@ -143,17 +143,7 @@ func TestConfigMistakes(t *testing.T) {
 	}
 }
 
-func TestPrintable(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain":                      "plain",
-		"two\r\n lines\t":            "two lines",
-		"\x1b[2Jcls \u202egnp\x9b1m": "[2Jcls gnp?1m",
-		"größe":                      "größe",
-	} {
-		if got := printable(in); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
+func TestTextIsKeptInPart(t *testing.T) {
 	var kept text
 	for range 3 {
 		if n, err := kept.Write([]byte(strings.Repeat("x", maxText-1))); n != maxText-1 || err != nil {

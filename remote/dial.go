@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/lvsform/lvsform/journal"
+	"github.com/lvsform/lvsform/plain"
 )
 
 // run is what the hosts of one run share.
@@ -239,7 +240,7 @@ func handshakeText(err error) string {
 	if strings.Contains(s, "unable to authenticate") {
 		return "no key was accepted"
 	}
-	return printable(s)
+	return plain.Words(s)
 }
 
 // link is an authenticated connection to one endpoint.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/plain"
 )
 
 // Host is a host whose agent runs and answers.
@@ -86,13 +87,13 @@ func (p *process) end() string {
 	case p.status == nil:
 		text = "exit status 0"
 	case errors.As(p.status, &exit) && exit.Signal() != "":
-		text = "killed by signal " + printable(exit.Signal())
+		text = "killed by signal " + plain.Words(exit.Signal())
 	case errors.As(p.status, &exit):
 		text = fmt.Sprintf("exit status %d", exit.ExitStatus())
 	case errors.As(p.status, &missing):
 		text = "the connection was lost"
 	default:
-		text = printable(p.status.Error())
+		text = plain.Words(p.status.Error())
 	}
 	if words := p.stderr.String(); words != "" {
 		text += ": " + words

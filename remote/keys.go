@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/lvsform/lvsform/plain"
 )
 
 // keyring holds the private keys of a run: each file is read, and each
@@ -226,7 +228,7 @@ func dialAgent(socket string) (*sshAgent, error) {
 	for _, s := range signers {
 		from := "SSH agent"
 		if k, ok := s.PublicKey().(*agent.Key); ok && k.Comment != "" {
-			from += ": " + printable(k.Comment)
+			from += ": " + plain.Words(k.Comment)
 		}
 		a.ids = append(a.ids, &identity{from, s.PublicKey(), func() (ssh.Signer, error) { return s, nil }})
 	}

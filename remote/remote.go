@@ -58,7 +58,7 @@ type Options struct {
 }
 
 const (
-	defaultAgentDir       = "/var/lib/lvsform/agent"
+	defaultAgentDir       = journal.Dir + "/agent"
 	defaultConnectTimeout = 10 * time.Second
 	defaultParallel       = 32
 	defaultKeepAlive      = 15 * time.Second

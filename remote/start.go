@@ -15,6 +15,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/plain"
 )
 
 const (
@@ -193,7 +194,7 @@ type absence struct {
 }
 
 func parseAbsence(line string) *absence {
-	words := append(strings.Fields(printable(line)), "", "", "")
+	words := append(strings.Fields(plain.Words(line)), "", "", "")
 	return &absence{why: words[0], uid: words[1], machine: words[2], gzip: words[3] != ""}
 }
 

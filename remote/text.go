@@ -1,22 +1,10 @@
 package remote
 
 import (
-	"strings"
 	"sync"
-	"unicode"
-)
 
-// printable makes one line of what a host has printed: control characters,
-// which could move a terminal's cursor or hide text, become spaces.
-func printable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, strings.ToValidUTF8(s, "?"))
-	return strings.Join(strings.Fields(s), " ")
-}
+	"github.com/lvsform/lvsform/plain"
+)
 
 // maxText is how many bytes of a host's words are kept.
 const maxText = 4 << 10
@@ -37,5 +25,5 @@ func (t *text) Write(p []byte) (int, error) {
 func (t *text) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return printable(string(t.kept))
+	return plain.Words(string(t.kept))
 }

@@ -21,6 +21,15 @@ type Route struct {
 	Protocol int `json:"protocol"`
 }
 
+// RouteMetric is the metric that the kernel gives a route without one: 1024 for
+// IPv6 (IP6_RT_PRIO_USER), and none for IPv4.
+func RouteMetric(to netip.Prefix) uint32 {
+	if to.Addr().Is6() {
+		return 1024
+	}
+	return 0
+}
+
 // Kind implements Item.
 func (Route) Kind() Kind { return KindRoute }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lvsform/lvsform/journal"
 )
 
 // The lab's tmpfs holds every host's private files:
@@ -120,9 +122,6 @@ func (h *hostSpec) setUpRoot() error {
 	return replaceFile("/etc/hosts", h.Hosts)
 }
 
-// stateDir is where lvsform keeps things on the hosts it manages.
-const stateDir = "/var/lib/lvsform"
-
 type mount struct {
 	source, target, fstype string
 	flags                  uintptr
@@ -152,8 +151,8 @@ func (h *hostSpec) mountPrivate(root string) error {
 	// The machine may be in lvsform's hands itself; its hosts here are not.
 	// Removed, not mounted over: destroy gets rid of the folder in the end.
 	// An ordinary user cannot see into the machine's; then it is covered.
-	if err := os.RemoveAll(root + stateDir); err != nil {
-		mounts = append(mounts, mount{"lvsform", stateDir, "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0700"})
+	if err := os.RemoveAll(root + journal.Dir); err != nil {
+		mounts = append(mounts, mount{"lvsform", journal.Dir, "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0700"})
 	}
 	for _, m := range mounts {
 		target := root + m.target

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lvsform/lvsform/agent"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/kernel"
 )
 
@@ -26,7 +27,7 @@ func newAgent() *cobra.Command {
 				return err
 			}
 			defer k.Close()
-			a := agent.Agent{Kernel: k, Dir: agent.StateDir}
+			a := agent.Agent{Kernel: k, Dir: journal.Dir}
 			return a.Serve(cmd.Context(), stdio{os.Stdin, os.Stdout})
 		},
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/plain"
 	"github.com/lvsform/lvsform/plan"
 )
 
@@ -90,7 +91,7 @@ func failuresOf(err error) []Failure {
 // tellErrors says what went wrong on a host, where no report does.
 func tellErrors(w io.Writer, host string, errs ...*fault.Error) {
 	for _, err := range errs {
-		fmt.Fprintf(w, "%s: %s: %s\n", host, err.Kind, plan.Plain(err.Message))
+		fmt.Fprintf(w, "%s: %s: %s\n", host, err.Kind, plain.Text(err.Message))
 	}
 }
 
@@ -118,7 +119,7 @@ func report(cmd *cobra.Command, err error) int {
 		fmt.Fprintln(os.Stderr, problems)
 	} else {
 		for line := range strings.Lines(fmt.Sprintf("lvsform: %s: %v\n", fault.Of(status.err), status.err)) {
-			fmt.Fprintln(os.Stderr, plan.Plain(strings.TrimSuffix(line, "\n")))
+			fmt.Fprintln(os.Stderr, plain.Text(strings.TrimSuffix(line, "\n")))
 		}
 	}
 	return status.status

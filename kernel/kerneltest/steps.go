@@ -186,12 +186,12 @@ func routeSteps() []step {
 	fallback := state.Route{To: prefix("0.0.0.0/0"), Via: ip("192.0.2.254"), Link: Device, Protocol: state.RouteProtocol}
 	back := fallback
 	back.Via = ip("192.0.2.253")
-	v6 := state.Route{To: prefix("2001:db8:2::/64"), Metric: 1024, Via: ip("2001:db8::fe"), Link: Device, Protocol: state.RouteProtocol}
+	v6 := state.Route{To: prefix("2001:db8:2::/64"), Metric: state.RouteMetric(prefix("::/0")), Via: ip("2001:db8::fe"), Link: Device, Protocol: state.RouteProtocol}
 	moved6 := v6
 	moved6.Via = ip("fe80::1")
 	onLink := v6
 	onLink.Via = netip.Addr{}
-	default6 := state.Route{To: prefix("::/0"), Metric: 1024, Via: ip("2001:db8::fe"), Link: Device, Protocol: state.RouteProtocol}
+	default6 := state.Route{To: prefix("::/0"), Metric: state.RouteMetric(prefix("::/0")), Via: ip("2001:db8::fe"), Link: Device, Protocol: state.RouteProtocol}
 	bare6 := v6
 	bare6.Metric = 0
 	unmasked := v4
