@@ -135,17 +135,6 @@ type Serve struct {
 	UDP  []uint16 // UDP ports that answer every datagram with such a line
 }
 
-// Mode is a forwarding mode.
-type Mode string
-
-// The forwarding modes.
-const (
-	ModeNAT     Mode = "nat"
-	ModeDR      Mode = "dr"
-	ModeTUN     Mode = "tun"
-	ModeFullNAT Mode = "fullnat"
-)
-
 // ARP is how the real servers of a dr or tun service keep from answering ARP
 // for the VIP.
 type ARP string

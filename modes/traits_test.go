@@ -1,6 +1,7 @@
 package modes_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -41,6 +42,38 @@ func TestRoutesBack(t *testing.T) {
 	for _, m := range allModes() {
 		if got, want := modes.TraitsOf(m).RoutesBack(), m == inventory.ModeNAT; got != want {
 			t.Errorf("%s: %v, want %v", m, got, want)
+		}
+	}
+}
+
+// A key of the inventory belongs to the modes that do what it is about.
+func TestModeKeys(t *testing.T) {
+	for key, belongs := range map[string]func(modes.Traits) bool{
+		"arp: arptables":                                     func(t modes.Traits) bool { return t.KeepsDestination },
+		"tunnel: {type: ipip}":                               func(t modes.Traits) bool { return t.Tunnelled },
+		"local_addresses: [192.0.2.3]":                       func(t modes.Traits) bool { return t.Source == modes.SourceDirector },
+		"return_route: none":                                 modes.Traits.RoutesBack,
+		"real_servers: [{host: web1, redirect: 8080}]":       func(t modes.Traits) bool { return t.KeepsDestination },
+		"real_servers: [{host: web1, tunnel: {type: ipip}}]": func(t modes.Traits) bool { return t.Tunnelled },
+	} {
+		for _, m := range allModes() {
+			servers := ", real_servers: [web1]"
+			if strings.HasPrefix(key, "real_servers") {
+				servers = ""
+			}
+			_, err := inventory.Parse("lvsform.yaml", []byte(`
+version: 1
+name: keys
+networks: {lan: 192.0.2.0/24}
+hosts:
+  lb:   {role: director,    nics: {eth0: {network: lan, address: 192.0.2.3}}}
+  web1: {role: real-server, nics: {eth0: {network: lan, address: 192.0.2.4}}}
+services:
+- {vip: 192.0.2.30, port: 80, mode: `+string(m)+`, directors: [lb], `+key+servers+`}
+`))
+			if got, want := err == nil, belongs(modes.TraitsOf(m)); got != want {
+				t.Errorf("%s in mode %s: %v", key, m, err)
+			}
 		}
 	}
 }
