@@ -7,6 +7,10 @@ DEADCODE := bin/tools/deadcode-v0.52.0
 # Packages that are there for tests; and the lab's way to a host, which the
 # stories of cmd use from their own package.
 FOR_TESTS := (test|/fake)/[^/]*\.go:|unreachable func: Lab\.Dial$$
+# Packages whose code or tests have goroutines, without those that boot labs. The
+# first have laws, of which a few checks will do.
+RACE_LAWS := ./agent ./apply
+RACE      := ./agent/wire ./kernel/fake ./kernel/traffic ./remote ./verify
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 # Packages with tests that change a kernel: they run a second time, in the lab,
@@ -22,7 +26,7 @@ endif
 FUZZTIME ?= 30s
 export CGO_ENABLED := 0
 
-.PHONY: help setup build demo test test-unit test-kernel lint bench fuzz agents clean
+.PHONY: help setup build demo test test-unit test-kernel lint race bench fuzz agents clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +57,12 @@ lint: $(LINT) $(DEADCODE) ## golangci-lint, pinned, with the linters of .golangc
 	@dead=$$($(DEADCODE) ./...) || exit 1; \
 	dead=$$(printf '%s\n' "$$dead" | grep -Ev '$(FOR_TESTS)'); \
 	[ -z "$$dead" ] || { echo "no command reaches this code; move it into the tests that use it, or remove it:"; echo "$$dead"; exit 1; } >&2
+
+race: ## look for data races in the packages with goroutines (installs gcc as root, if there is none)
+	@sh testenv/setup.sh
+	@sh testenv/setup.sh gcc:gcc libc6-dev:/usr/include/stdio.h
+	CGO_ENABLED=1 $(GO) test -race -short $(RACE)
+	CGO_ENABLED=1 $(GO) test -race -short $(RACE_LAWS) -rapid.checks=20
 
 $(LINT):
 	@mkdir -p $(@D)

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Installs the Debian packages that the lab and the tests use, or says which
 # are missing when it may not. Does nothing when all are there.
+# With arguments package:command it does so for those packages instead.
 set -eu
 
-# package:command that tells whether it is there
+# package:command, or package:/file, that tells whether it is there
 wanted='
 user-mode-linux:linux.uml
 kmod:modprobe
@@ -18,6 +19,7 @@ curl:curl
 tcpdump:tcpdump
 procps:sysctl
 '
+[ $# -eq 0 ] || wanted=$*
 
 PATH=$PATH:/usr/sbin:/sbin
 missing=
@@ -26,7 +28,10 @@ for line in $wanted; do
 	# User-Mode Linux is a kernel for x86-64 only; elsewhere the lab needs the
 	# running kernel's ip_vs.
 	[ "$package" = user-mode-linux ] && [ "$(uname -m)" != x86_64 ] && continue
-	command -v "$command" >/dev/null 2>&1 || missing="$missing $package"
+	case $command in
+	/*) [ -e "$command" ] ;;
+	*) command -v "$command" >/dev/null 2>&1 ;;
+	esac || missing="$missing $package"
 done
 [ -z "$missing" ] && exit 0
 
