@@ -122,14 +122,17 @@ func judgeDistribution(s *inventory.Service, ev *evidence) Check {
 	case total == 0:
 		return ev.check(checkDistribution, finding{wrong: []string{"the director gave no probe to a real server of the service"}})
 	}
-	wrong, note := judgeShares(s, ev, units, got, ev.others+unknown)
+	wrong, due, note := judgeShares(s, ev, units, got, ev.others+unknown)
 	seen := fmt.Sprintf("%s over %s: %s", s.Scheduler, count(total, noun), shares(s, got))
 	if note != "" {
 		seen += "; " + note
 	}
 	facts := Facts{Counted: total}
 	for i, r := range s.RealServers {
-		facts.Shares = append(facts.Shares, Share{r.Host.Name, got[i]})
+		facts.Shares = append(facts.Shares, Share{RealServer: r.Host.Name, Got: got[i]})
+		if due != nil {
+			facts.Shares[i].Due = &due[i]
+		}
 	}
 	return ev.check(checkDistribution, finding{wrong: wrong, seen: seen, facts: facts})
 }
@@ -162,12 +165,13 @@ func given(s *inventory.Service, ev *evidence) (units []unit, noun string) {
 	return units, noun
 }
 
-// judgeShares holds what each real server got against the scheduler. The note
+// judgeShares holds what each real server got against the scheduler, and returns
+// what was due where the scheduler gives turns. The note
 // says why less was demanded than the scheduler's own rule; others is how many
 // turns somebody else may have had.
-func judgeShares(s *inventory.Service, ev *evidence, units []unit, got []int, others int) (wrong []string, note string) {
+func judgeShares(s *inventory.Service, ev *evidence, units []unit, got []int, others int) (wrong []string, due []Range, note string) {
 	if s.Persistence.Timeout != 0 && ev.templates != 0 {
-		return nil, fmt.Sprintf("%s had a real server from before, which it keeps whatever the scheduler says", count(ev.templates, "client"))
+		return nil, nil, fmt.Sprintf("%s had a real server from before, which it keeps whatever the scheduler says", count(ev.templates, "client"))
 	}
 	limited := false
 	for i, r := range s.RealServers {
@@ -182,7 +186,7 @@ func judgeShares(s *inventory.Service, ev *evidence, units []unit, got []int, ot
 		}
 	}
 	if limited {
-		return wrong, "the thresholds may rightly change the shares"
+		return wrong, nil, "the thresholds may rightly change the shares"
 	}
 	for _, p := range ev.probes {
 		if s.OnePacket {
@@ -192,7 +196,8 @@ func judgeShares(s *inventory.Service, ev *evidence, units []unit, got []int, ot
 	var more []string
 	switch shareOf(s.Scheduler) {
 	case shareTurns:
-		more, note = judgeTurns(s, got, len(units), others)
+		due = dueTurns(s, len(units), others)
+		more, note = judgeTurns(s, got, due, others)
 	case shareEach:
 		_, servers := turns(s)
 		switch {
@@ -216,7 +221,7 @@ func judgeShares(s *inventory.Service, ev *evidence, units []unit, got []int, ot
 	case shareAny:
 		note = s.Scheduler + " may choose any of them"
 	}
-	return append(wrong, more...), note
+	return append(wrong, more...), due, note
 }
 
 // held counts the probes that were open at a real server at the same time.
@@ -229,33 +234,41 @@ func held(ev *evidence, r *inventory.RealServer) (n int) {
 	return n
 }
 
-// judgeTurns holds the shares against the cycle. The probes are consecutive
-// turns from an unknown place in it: each whole cycle gives every server its
-// turns exactly, and the rest of r turns gives it at most r, at most what it
-// has, and at least what the other servers cannot take. Connections that
-// others open meanwhile take turns, too.
-func judgeTurns(s *inventory.Service, got []int, total, others int) (wrong []string, note string) {
-	each, cycle := turns(s)
-	if cycle == 0 {
+// judgeTurns holds what each real server got against what is due.
+func judgeTurns(s *inventory.Service, got []int, due []Range, others int) (wrong []string, note string) {
+	if due == nil {
 		return nil, "" // weight 0 everywhere
 	}
-	whole, rest := (total+others)/cycle, (total+others)%cycle
-	for i, r := range s.RealServers {
-		least := max(whole*each[i]+max(0, rest-(cycle-each[i]))-others, 0)
-		most := min(whole*each[i]+min(rest, each[i]), total)
-		if got[i] >= least && got[i] <= most {
-			continue
+	for i, due := range due {
+		if got[i] < due.Least || got[i] > due.Most {
+			wrong = append(wrong, fmt.Sprintf("%s got %d where %s is due", s.RealServers[i].Host.Name, got[i], due))
 		}
-		due := fmt.Sprint(least)
-		if least != most {
-			due = fmt.Sprintf("%d to %d", least, most)
-		}
-		wrong = append(wrong, fmt.Sprintf("%s got %d where %s is due", r.Host.Name, got[i], due))
 	}
 	if others != 0 {
 		note = fmt.Sprintf("%s not counted here took turns meanwhile, which is allowed for", count(others, "connection"))
 	}
 	return wrong, note
+}
+
+// dueTurns is what a scheduler that gives turns owes each real server; nil when
+// all weights are 0. The probes are consecutive turns from an unknown place in
+// the cycle: each whole cycle gives every server its turns exactly, and the rest
+// of r turns gives it at most r, at most what it has, and at least what the other
+// servers cannot take. Connections that others open meanwhile take turns, too.
+func dueTurns(s *inventory.Service, total, others int) []Range {
+	each, cycle := turns(s)
+	if cycle == 0 {
+		return nil
+	}
+	whole, rest := (total+others)/cycle, (total+others)%cycle
+	out := make([]Range, len(each))
+	for i, n := range each {
+		out[i] = Range{
+			Least: max(whole*n+max(0, rest-(cycle-n))-others, 0),
+			Most:  min(whole*n+min(rest, n), total),
+		}
+	}
+	return out
 }
 
 // inactiveWeight is how many inactive connections count as much as an active

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -88,6 +89,20 @@ type Facts struct {
 type Share struct {
 	RealServer string `json:"real_server"` // host
 	Got        int    `json:"got"`
+	Due        *Range `json:"due,omitempty"` // not there when the scheduler promises no number
+}
+
+// Range is from the least to the most.
+type Range struct {
+	Least int `json:"least"`
+	Most  int `json:"most"`
+}
+
+func (r Range) String() string {
+	if r.Least == r.Most {
+		return fmt.Sprint(r.Least)
+	}
+	return fmt.Sprintf("%d to %d", r.Least, r.Most)
 }
 
 // Answer is what one host found when it asked who has the VIP.
