@@ -98,7 +98,7 @@ func unproven(s *inventory.Service, ev *evidence) []string {
 }
 
 func (p *probe) report(s *inventory.Service) Probe {
-	out := Probe{Client: p.client, Stage: p.stage()}
+	out := Probe{Client: p.client, Stage: p.stage(), Requests: p.requests, Replies: p.replies, Repeats: p.repeats}
 	if p.entry != p.vip {
 		out.Entry = p.entry
 	}
@@ -109,7 +109,7 @@ func (p *probe) report(s *inventory.Service) Probe {
 		}
 	}
 	if p.wrapped != nil {
-		out.Tunnel = outerText(p.wrapped)
+		out.Tunnel = outerOf(p.wrapped)
 	}
 	out.Source, out.Destination, _ = p.saw()
 	if p.failed != "" {

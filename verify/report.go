@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/lvsform/lvsform/fault"
+	"github.com/lvsform/lvsform/modes"
 )
 
 // ReportVersion is the format_version of a Report.
@@ -49,7 +50,11 @@ type Probe struct {
 	// Entry is where the client sent it, where that is not the VIP.
 	Entry netip.AddrPort `json:"entry,omitzero"`
 	// Tunnel is the outer packet in which it came to the real server.
-	Tunnel string `json:"tunnel,omitempty"`
+	Tunnel *modes.Outer `json:"tunnel,omitempty"`
+	// Requests and Replies are the packets of it that the directors saw.
+	Requests int `json:"requests,omitempty"`
+	Replies  int `json:"replies,omitempty"`
+	Repeats  int `json:"repeats,omitempty"` // how often a datagram was sent again
 	// Source and Destination are what the real server saw; not set when no
 	// real server had the connection.
 	Source      netip.AddrPort `json:"source,omitzero"`
@@ -210,8 +215,8 @@ func (p Probe) text() string {
 		client += " -> " + p.Entry.String()
 	}
 	text := fmt.Sprintf("%s -> %s", client, server)
-	if p.Tunnel != "" {
-		text += " in " + p.Tunnel
+	if p.Tunnel != nil {
+		text += " in " + tunnelText(*p.Tunnel)
 	}
 	switch {
 	case p.Error != "":

@@ -11,6 +11,7 @@ import (
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 )
 
 // crossing is what was found out about one direction of a tunnel.
@@ -129,11 +130,18 @@ func (ev *tunnelEvidence) check(name string, wrong, open, seen []string) Check {
 	}.check(name)
 }
 
-// outerText names a tunnel's packet: gue 192.0.2.3 -> 203.0.113.6 port 5555.
-func outerText(s *flow.Sighting) string {
-	text := fmt.Sprintf("%s %s -> %s", s.Tunnel, s.OuterFrom, s.OuterTo)
-	if s.OuterPort != 0 {
-		text += fmt.Sprintf(" port %d", s.OuterPort)
+// outerOf is the header of the packet that a request came in.
+func outerOf(s *flow.Sighting) *modes.Outer {
+	return &modes.Outer{Source: s.OuterFrom, Destination: s.OuterTo, Protocol: s.Tunnel, Port: s.OuterPort}
+}
+
+func outerText(s *flow.Sighting) string { return tunnelText(*outerOf(s)) }
+
+// tunnelText names a tunnel's packet: gue 192.0.2.3 -> 203.0.113.6 port 5555.
+func tunnelText(o modes.Outer) string {
+	text := fmt.Sprintf("%s %s -> %s", o.Protocol, o.Source, o.Destination)
+	if o.Port != 0 {
+		text += fmt.Sprintf(" port %d", o.Port)
 	}
 	return text
 }
