@@ -1,14 +1,10 @@
-package agent
+package agent_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,11 +14,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/agent"
+	"github.com/lvsform/lvsform/agent/agenttest"
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/journal"
-	"github.com/lvsform/lvsform/kernel/fake"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/state"
@@ -35,8 +31,6 @@ type tester interface {
 	Fatalf(string, ...any)
 	Cleanup(func())
 }
-
-var errDeath = errors.New("the agent is killed")
 
 // fate strikes once, ahead of the change of a host or of a file that it waits
 // for: the agent is killed there, or the change is refused.
@@ -51,13 +45,12 @@ func (f *fate) strike() bool {
 	return f.seen == f.at
 }
 
-// crashWorld is hosts that are fakes with real agents, which may be killed.
+// crashWorld is a fleet whose agents may be killed.
 type crashWorld struct {
-	t       tester
-	dir     string
-	kernels map[string]*fake.Kernel
-	came    map[string]map[state.ID]state.Item // what was set that was not there at first, as it came
-	fate    *fate
+	*agenttest.Fleet
+	t    tester
+	came map[string]map[state.ID]state.Item // what was set that was not there at first, as it came
+	fate *fate
 }
 
 // crashPoint is all there is of such a world at one time.
@@ -67,32 +60,28 @@ type crashPoint struct {
 	came map[string]map[state.ID]state.Item
 }
 
-// memory is a folder that is synced quickly, where the machine has such.
-func memory(t tester) string {
-	parent := "/dev/shm"
-	if _, err := os.Stat(parent); err != nil {
-		parent = ""
-	}
-	dir, err := os.MkdirTemp(parent, "lvsform-crash-")
+// folder is one for journals, until the test ends.
+func folder(t tester) string {
+	dir, remove, err := agenttest.Folder()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	t.Cleanup(remove)
 	return dir
 }
 
 func newCrashWorld(t tester, hosts []*inventory.Host) *crashWorld {
-	w := &crashWorld{t: t, dir: memory(t), kernels: map[string]*fake.Kernel{}, came: map[string]map[state.ID]state.Item{}, fate: &fate{}}
-	for _, h := range hosts {
-		k := freshKernel(h)
-		w.kernels[h.Name], w.came[h.Name] = k, map[state.ID]state.Item{}
+	w := &crashWorld{Fleet: agenttest.New(hosts, folder(t)), t: t, came: map[string]map[state.ID]state.Item{}, fate: &fate{}}
+	w.Prepare = func(a *agent.Agent) { a.BeforeWrite(func() error { return w.beforeWrite(a.Dir) }) }
+	for name, k := range w.Kernels {
+		w.came[name] = map[state.ID]state.Item{}
 		k.BeforeDo = func(c state.Change) error {
-			if _, known := w.came[h.Name][c.ID()]; !known {
-				w.came[h.Name][c.ID()] = c.Before
+			if _, known := w.came[name][c.ID()]; !known {
+				w.came[name][c.ID()] = c.Before
 			}
 			if w.fate.strike() {
 				if w.fate.kills {
-					panic(errDeath)
+					panic(agenttest.ErrKilled)
 				}
 				return unix.EIO
 			}
@@ -102,63 +91,18 @@ func newCrashWorld(t tester, hosts []*inventory.Host) *crashWorld {
 	return w
 }
 
-// freshKernel is a host as it comes.
-func freshKernel(h *inventory.Host) *fake.Kernel {
-	k := fake.Booted()
-	for _, n := range h.NICs {
-		k.Plug(n.Name, "", n.Addresses...)
+// beforeWrite may strike ahead of a change of a file in the folder. An agent
+// that is killed leaves the file half written beside the journals.
+func (w *crashWorld) beforeWrite(dir string) error {
+	if !w.fate.strike() {
+		return nil
 	}
-	for _, g := range h.Gateways {
-		r := state.Route{To: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: g, Link: h.NICs[0].Name, Protocol: 3}
-		if g.Is6() {
-			r.To, r.Metric = netip.PrefixFrom(netip.IPv6Unspecified(), 0), 1024
-		}
-		k.State.Put(r)
+	if !w.fate.kills {
+		return unix.ENOSPC
 	}
-	return k
-}
-
-// connect starts an agent on every host. One that is killed says nothing more,
-// and leaves the file it was about to write half written beside the journals.
-func (w *crashWorld) connect() (hosts apply.Hosts, done func()) {
-	hosts = apply.Hosts{}
-	var ends []io.Closer
-	for name, k := range w.kernels {
-		near, far := net.Pipe()
-		a := &Agent{Kernel: k, Dir: filepath.Join(w.dir, name)}
-		a.beforeWrite = func() error {
-			if !w.fate.strike() {
-				return nil
-			}
-			if !w.fate.kills {
-				return unix.ENOSPC
-			}
-			_ = os.MkdirAll(a.Dir, 0o700)
-			_ = os.WriteFile(filepath.Join(a.Dir, ".drawn.json4711"), []byte(`{"format_version": "1", "topo`), 0o600)
-			panic(errDeath)
-		}
-		go func() {
-			defer far.Close() //nolint:errcheck // a pipe
-			defer func() {
-				if r := recover(); r != nil && r != any(errDeath) {
-					panic(r)
-				}
-			}()
-			_ = a.Serve(context.Background(), far)
-		}()
-		r := bufio.NewReader(near)
-		_, _ = r.ReadString('\n') // the agent's hello
-		hosts[name] = wire.NewClient(struct {
-			io.Reader
-			io.WriteCloser
-		}{r, near})
-		ends = append(ends, near)
-	}
-	return hosts, func() {
-		for _, e := range ends {
-			_ = e.Close()
-		}
-	}
+	_ = os.MkdirAll(dir, 0o700)
+	_ = os.WriteFile(filepath.Join(dir, ".drawn.json4711"), []byte(`{"format_version": "1", "topo`), 0o600)
+	panic(agenttest.ErrKilled)
 }
 
 // command is one run of lvsform.
@@ -176,7 +120,7 @@ func (c command) String() string {
 }
 
 func (w *crashWorld) run(c command) error {
-	hosts, done := w.connect()
+	hosts, done := w.Connect()
 	defer done()
 	ctx, opts := context.Background(), apply.Options{Drain: time.Second, Parallel: 1}
 	observed := apply.Observe(ctx, c.inv, hosts, opts)
@@ -203,24 +147,24 @@ func (w *crashWorld) mustRun(c command) {
 
 // save and restore keep a world as it is, for other fates.
 func (w *crashWorld) save() crashPoint {
-	p := crashPoint{memory(w.t), map[string]state.Host{}, map[string]map[state.ID]state.Item{}}
-	if err := os.CopyFS(p.dir, os.DirFS(w.dir)); err != nil {
+	p := crashPoint{folder(w.t), map[string]state.Host{}, map[string]map[state.ID]state.Item{}}
+	if err := os.CopyFS(p.dir, os.DirFS(w.Dir)); err != nil {
 		w.t.Fatal(err)
 	}
-	for name, k := range w.kernels {
+	for name, k := range w.Kernels {
 		p.live[name], p.came[name] = maps.Clone(k.State), maps.Clone(w.came[name])
 	}
 	return p
 }
 
 func (w *crashWorld) restore(p crashPoint) {
-	for name, k := range w.kernels {
+	for name, k := range w.Kernels {
 		k.State, w.came[name] = maps.Clone(p.live[name]), maps.Clone(p.came[name])
-		if err := os.RemoveAll(filepath.Join(w.dir, name)); err != nil {
+		if err := os.RemoveAll(filepath.Join(w.Dir, name)); err != nil {
 			w.t.Fatal(err)
 		}
 	}
-	if err := os.CopyFS(w.dir, os.DirFS(p.dir)); err != nil {
+	if err := os.CopyFS(w.Dir, os.DirFS(p.dir)); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -228,14 +172,14 @@ func (w *crashWorld) restore(p crashPoint) {
 // whole is the hosts' state, and their journals to the byte.
 func (w *crashWorld) whole() string {
 	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(w.kernels)) {
-		for _, i := range w.kernels[name].State.Items() {
+	for _, name := range w.Names() {
+		for _, i := range w.Kernels[name].State.Items() {
 			fmt.Fprintln(&b, name, state.Text(i))
 		}
-		files, _ := filepath.Glob(filepath.Join(w.dir, name, "[^.]*"))
+		files, _ := filepath.Glob(filepath.Join(w.Dir, name, "[^.]*"))
 		for _, file := range files {
 			text, err := os.ReadFile(file)
-			fmt.Fprintf(&b, "%s %v\n%s\n", strings.TrimPrefix(file, w.dir), err, text)
+			fmt.Fprintf(&b, "%s %v\n%s\n", strings.TrimPrefix(file, w.Dir), err, text)
 		}
 	}
 	return b.String()
@@ -245,8 +189,8 @@ func (w *crashWorld) whole() string {
 // is not as it was found, what was there: found is the world before it all.
 func (w *crashWorld) survived(found crashPoint, when string) {
 	w.t.Helper()
-	for name, k := range w.kernels {
-		journals, err := readJournals(filepath.Join(w.dir, name), "")
+	for name, k := range w.Kernels {
+		journals, err := agent.ReadJournals(filepath.Join(w.Dir, name), "")
 		if err != nil {
 			w.t.Fatalf("%s: %s: %v", when, name, err)
 		}
@@ -273,7 +217,7 @@ func (w *crashWorld) survived(found crashPoint, when string) {
 // lvsform's is left on them, but for loaded modules and what came with them.
 func (w *crashWorld) restored(found crashPoint, when string) {
 	w.t.Helper()
-	for name, k := range w.kernels {
+	for name, k := range w.Kernels {
 		for id, i := range k.State {
 			came := slices.ContainsFunc(slices.Collect(maps.Values(k.Appears)), func(items []state.Item) bool { return slices.Contains(items, i) })
 			if was := found.live[name][id]; was != i && id.Kind != state.KindModule && !came {
@@ -285,7 +229,7 @@ func (w *crashWorld) restored(found crashPoint, when string) {
 				w.t.Fatalf("%s: %s: %s is not back", when, name, state.Text(i))
 			}
 		}
-		if _, err := os.Stat(filepath.Join(w.dir, name)); !errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(w.Dir, name)); !errors.Is(err, os.ErrNotExist) {
 			w.t.Fatalf("%s: %s: something is left in the folder", when, name)
 		}
 	}
@@ -345,7 +289,7 @@ func neighbourOf(document string) string {
 // foundOtherwise sets by hand some of what an inventory asks for.
 func (w *crashWorld) foundOtherwise(inv *inventory.Inventory, some func(state.Item) bool) {
 	for host, wants := range modes.Desire(inv, nil) {
-		live := w.kernels[host].State
+		live := w.Kernels[host].State
 		slices.SortFunc(wants, func(a, b modes.Want) int { return state.Compare(state.IDOf(a.Item), state.IDOf(b.Item)) })
 		for _, want := range wants {
 			switch i := want.Item.(type) {

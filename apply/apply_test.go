@@ -1,14 +1,10 @@
 package apply_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"maps"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -21,22 +17,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/lvsform/lvsform/agent"
+	"github.com/lvsform/lvsform/agent/agenttest"
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
-	"github.com/lvsform/lvsform/kernel/fake"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/state"
 )
 
-// world is a topology whose hosts are fakes with real agents before them.
+// world is a topology and its hosts.
 type world struct {
-	inv     *inventory.Inventory
-	dir     string
-	kernels map[string]*fake.Kernel
+	*agenttest.Fleet
+	inv *inventory.Inventory
 }
 
 func parse(tb interface{ Fatal(...any) }, text string) *inventory.Inventory {
@@ -62,71 +56,23 @@ func tutorialText(t *testing.T) string {
 }
 
 func newWorld(inv *inventory.Inventory, dir string) *world {
-	w := &world{inv: inv, dir: dir, kernels: map[string]*fake.Kernel{}}
-	for _, h := range inv.Hosts {
-		w.kernels[h.Name] = newKernel(h)
-	}
-	return w
-}
-
-// newKernel is a host as it comes: booted, with its devices, their addresses,
-// and its default routes.
-func newKernel(h *inventory.Host) *fake.Kernel {
-	k := fake.Booted()
-	for i, n := range h.NICs {
-		k.Plug(n.Name, fmt.Sprintf("02:00:00:00:00:%02x", i), n.Addresses...)
-	}
-	for _, g := range h.Gateways {
-		r := state.Route{To: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: g, Link: h.NICs[0].Name, Protocol: 3}
-		if g.Is6() {
-			r.To, r.Metric = netip.PrefixFrom(netip.IPv6Unspecified(), 0), 1024
-		}
-		k.State.Put(r)
-	}
-	return k
-}
-
-// connect starts an agent for every host. Close ends them.
-func (w *world) connect() (hosts apply.Hosts, closeAll func()) {
-	hosts = apply.Hosts{}
-	var clients []*wire.Client
-	for name, k := range w.kernels {
-		near, far := net.Pipe()
-		a := agent.Agent{Kernel: k, Dir: filepath.Join(w.dir, name)}
-		go func() {
-			_ = a.Serve(context.Background(), far)
-			_ = far.Close()
-		}()
-		r := bufio.NewReader(near)
-		_, _ = r.ReadString('\n') // the agent's hello
-		c := wire.NewClient(struct {
-			io.Reader
-			io.WriteCloser
-		}{r, near})
-		clients = append(clients, c)
-		hosts[name] = c
-	}
-	return hosts, func() {
-		for _, c := range clients {
-			_ = c.Close()
-		}
-	}
+	return &world{agenttest.New(inv.Hosts, dir), inv}
 }
 
 func (w *world) plan() *plan.Plan {
-	hosts, done := w.connect()
+	hosts, done := w.Connect()
 	defer done()
 	return plan.Make(w.inv, apply.Observe(context.Background(), w.inv, hosts, apply.Options{}))
 }
 
 func (w *world) run(p *plan.Plan) error {
-	hosts, done := w.connect()
+	hosts, done := w.Connect()
 	defer done()
 	return apply.Run(context.Background(), p, hosts, apply.Options{Drain: time.Second})
 }
 
 func (w *world) destroy() error {
-	hosts, done := w.connect()
+	hosts, done := w.Connect()
 	defer done()
 	return apply.Run(context.Background(),
 		plan.Destroy(w.inv, apply.Observe(context.Background(), w.inv, hosts, apply.Options{})), hosts, apply.Options{Drain: time.Second})
@@ -135,7 +81,7 @@ func (w *world) destroy() error {
 // dump is the state of all hosts, as dumpOf has it.
 func (w *world) dump() string {
 	var b strings.Builder
-	for _, name := range w.names() {
+	for _, name := range w.Names() {
 		b.WriteString(name + ":\n" + w.dumpOf(name))
 	}
 	return b.String()
@@ -144,7 +90,7 @@ func (w *world) dump() string {
 // dumpOf is the state of a host, without the modules, which stay, and without
 // what has come with them and is as it came.
 func (w *world) dumpOf(name string) string {
-	k := w.kernels[name]
+	k := w.Kernels[name]
 	came := map[state.Item]bool{}
 	for _, items := range k.Appears {
 		for _, i := range items {
@@ -171,7 +117,7 @@ func planText(t *testing.T, p *plan.Plan) string {
 
 // journals lists what the hosts' folders hold.
 func (w *world) journals() []string {
-	files, _ := filepath.Glob(filepath.Join(w.dir, "*", "*"))
+	files, _ := filepath.Glob(filepath.Join(w.Dir, "*", "*"))
 	return files
 }
 
@@ -183,7 +129,7 @@ func TestCircle(t *testing.T) {
 	}
 	for host, wants := range modes.Desire(w.inv, nil) {
 		for _, want := range wants {
-			if !w.kernels[host].State.Has(want.Item) {
+			if !w.Kernels[host].State.Has(want.Item) {
 				t.Errorf("%s lacks %s after apply", host, state.Text(want.Item))
 			}
 		}
@@ -208,7 +154,7 @@ func TestCircle(t *testing.T) {
 // What the inventory names and is there already is left there by destroy.
 func TestAdopt(t *testing.T) {
 	w := newWorld(parse(t, tutorialText(t)), t.TempDir())
-	web1 := w.kernels["web1"].State
+	web1 := w.Kernels["web1"].State
 	vip := state.Address{Link: "lo", Prefix: netip.MustParsePrefix("192.168.91.30/32")}
 	ignore := state.Sysctl{Name: state.ConfSysctl("ipv4", "ens33", "arp_ignore"), Setting: "1"}
 	web1.Put(vip)
@@ -236,9 +182,9 @@ func TestAdopt(t *testing.T) {
 func TestAdoptWhatHasGone(t *testing.T) {
 	w := newWorld(parse(t, tutorialText(t)), t.TempDir())
 	vip := state.Address{Link: "lo", Prefix: netip.MustParsePrefix("192.168.91.30/32")}
-	w.kernels["web1"].State.Put(vip)
+	w.Kernels["web1"].State.Put(vip)
 	p := w.plan()
-	delete(w.kernels["web1"].State, state.IDOf(vip))
+	delete(w.Kernels["web1"].State, state.IDOf(vip))
 	found := w.dump()
 	err := w.run(p)
 	var stopped *apply.Error
@@ -258,16 +204,16 @@ func TestAnnounceAgain(t *testing.T) {
 	if err := w.run(w.plan()); err != nil {
 		t.Fatal(err)
 	}
-	w.kernels["web1"].State.Put(state.Sysctl{Name: state.ConfSysctl("ipv4", "ens33", "arp_ignore"), Setting: "0"})
+	w.Kernels["web1"].State.Put(state.Sysctl{Name: state.ConfSysctl("ipv4", "ens33", "arp_ignore"), Setting: "0"})
 	if err := w.run(w.plan()); err != nil {
 		t.Fatal(err)
 	}
 	want := []state.Address{{Link: "ens33", Prefix: netip.MustParsePrefix("192.168.91.30/32")}}
-	if got := w.kernels["lb"].Announced; !slices.Equal(got, want) {
+	if got := w.Kernels["lb"].Announced; !slices.Equal(got, want) {
 		t.Errorf("announced %v, want %v", got, want)
 	}
-	if err := w.run(w.plan()); err != nil || len(w.kernels["lb"].Announced) != 1 {
-		t.Errorf("announced without a reason: %v, %v", w.kernels["lb"].Announced, err)
+	if err := w.run(w.plan()); err != nil || len(w.Kernels["lb"].Announced) != 1 {
+		t.Errorf("announced without a reason: %v, %v", w.Kernels["lb"].Announced, err)
 	}
 }
 
@@ -276,14 +222,14 @@ func TestRemoveRealServer(t *testing.T) {
 	text := tutorialText(t)
 	dir := t.TempDir()
 	w := newWorld(parse(t, text), dir)
-	clean := maps.Clone(w.kernels["web2"].State)
+	clean := maps.Clone(w.Kernels["web2"].State)
 	if err := w.run(w.plan()); err != nil {
 		t.Fatal(err)
 	}
 	smaller := parse(t, strings.Replace(text, "[web1, web2]", "[web1]", 1))
 	w.inv = smaller
 	var order []string
-	for name, k := range w.kernels {
+	for name, k := range w.Kernels {
 		k.BeforeDo = func(c state.Change) error {
 			order = append(order, name+" "+c.String())
 			return nil
@@ -303,7 +249,7 @@ func TestRemoveRealServer(t *testing.T) {
 	if diff := cmp.Diff(want, order); diff != "" {
 		t.Errorf("changes in order (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(state.Host(clean).Items(), w.kernels["web2"].State.Items(), cmp.Comparer(func(a, b state.Item) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(state.Host(clean).Items(), w.Kernels["web2"].State.Items(), cmp.Comparer(func(a, b state.Item) bool { return a == b })); diff != "" {
 		t.Errorf("web2 (-before +after):\n%s", diff)
 	}
 }
@@ -317,7 +263,7 @@ func TestAgentDies(t *testing.T) {
 		w := newWorld(parse(t, text), t.TempDir())
 		found := w.dump()
 		var n atomic.Int64 // hosts work at once
-		for _, k := range w.kernels {
+		for _, k := range w.Kernels {
 			k.BeforeDo = func(state.Change) error {
 				if n.Add(1) > int64(at) {
 					return unix.EIO
@@ -336,7 +282,7 @@ func TestAgentDies(t *testing.T) {
 		if !strings.Contains(err.Error(), "input/output error") || !strings.Contains(err.Error(), "it resumes") {
 			t.Errorf("died at step %d: the error does not say why or how to go on: %v", at, err)
 		}
-		for _, k := range w.kernels {
+		for _, k := range w.Kernels {
 			k.BeforeDo = nil
 		}
 		if err := w.run(w.plan()); err != nil {
@@ -359,7 +305,7 @@ func TestStale(t *testing.T) {
 	w := newWorld(parse(t, tutorialText(t)), t.TempDir())
 	p := w.plan()
 	moved := state.Sysctl{Name: state.ConfSysctl("ipv4", "ens33", "arp_ignore"), Setting: "8"}
-	w.kernels["web1"].State.Put(moved)
+	w.Kernels["web1"].State.Put(moved)
 	err := w.run(p)
 	if err == nil {
 		t.Fatal("applied a plan that is out of date")
@@ -369,7 +315,7 @@ func TestStale(t *testing.T) {
 			t.Errorf("the error does not say %q: %v", want, err)
 		}
 	}
-	if !w.kernels["web1"].State.Has(moved) {
+	if !w.Kernels["web1"].State.Has(moved) {
 		t.Error("web1 was changed all the same")
 	}
 }
@@ -378,7 +324,7 @@ func TestStale(t *testing.T) {
 func TestHostThatFails(t *testing.T) {
 	w := newWorld(parse(t, tutorialText(t)), t.TempDir())
 	found := w.dump()
-	hosts, done := w.connect()
+	hosts, done := w.Connect()
 	defer done()
 	hosts["lb"] = apply.Unreachable{Err: errors.New("connect: connection refused")}
 	p := plan.Make(w.inv, apply.Observe(t.Context(), w.inv, hosts, apply.Options{}))
@@ -404,7 +350,7 @@ func (hung) Call(ctx context.Context, _ wire.Method, _, _ any) error {
 
 func TestHostThatHangs(t *testing.T) {
 	w := newWorld(parse(t, tutorialText(t)), t.TempDir())
-	hosts, done := w.connect()
+	hosts, done := w.Connect()
 	defer done()
 	hosts["web1"] = hung{}
 	observed := apply.Observe(t.Context(), w.inv, hosts, apply.Options{Limit: 50 * time.Millisecond})

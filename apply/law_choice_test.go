@@ -61,7 +61,7 @@ func (w *world) unready(needs []need) string {
 	why := map[string]string{}
 	ready := map[string]bool{}
 	for _, n := range needs {
-		live, ok := w.kernels[n.director].State[state.IDOf(n.destination)].(state.Destination)
+		live, ok := w.Kernels[n.director].State[state.IDOf(n.destination)].(state.Destination)
 		if !ok || live.Weight == 0 || live.Forward != n.destination.Forward || live.Tunnel != n.destination.Tunnel {
 			continue
 		}
@@ -133,10 +133,10 @@ func (w *world) part(t *rapid.T, inv *inventory.Inventory, destroy bool, only fu
 	if p.Failed() {
 		t.Fatalf("%+v: %v", chosen, p.Failure())
 	}
-	hosts, done := w.connect()
+	hosts, done := w.Connect()
 	defer done()
 	var broken []string
-	for name, k := range w.kernels {
+	for name, k := range w.Kernels {
 		k.BeforeDo = func(c state.Change) error {
 			if text := w.unready(needs); text != "" {
 				broken = append(broken, fmt.Sprintf("before %s on %s: %s", c, name, text))

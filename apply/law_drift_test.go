@@ -73,7 +73,7 @@ func TestLawOfDrift(t *testing.T) {
 			want := map[string]string{}
 			observed := w.observe(w.inv)
 			for _, h := range w.inv.Hosts {
-				live := w.kernels[h.Name].State
+				live := w.Kernels[h.Name].State
 				for _, e := range observed[h.Name].Journal.Entries {
 					if rapid.IntRange(0, 2).Draw(t, "by hand") != 0 {
 						continue
@@ -118,7 +118,7 @@ func TestLawOfDrift(t *testing.T) {
 			}
 			w.mustRun(t, "apply after drift", p)
 			for _, d := range w.strangersDestinations() {
-				delete(w.kernels["lb"].State, state.IDOf(d))
+				delete(w.Kernels["lb"].State, state.IDOf(d))
 			}
 			w.nothingLeft(t, "after drift", w.inv)
 		}
@@ -151,7 +151,7 @@ func mended(p *plan.Plan) map[string]bool {
 // lvsform made, if there is one.
 func (w *world) addDestination(want map[string]string, held []journal.Entry) {
 	for _, e := range held {
-		s, ok := w.kernels["lb"].State[e.ID()].(state.Service)
+		s, ok := w.Kernels["lb"].State[e.ID()].(state.Service)
 		if !ok || e.Before.Item != nil {
 			continue
 		}
@@ -159,14 +159,14 @@ func (w *world) addDestination(want map[string]string, held []journal.Entry) {
 		if s.Address.Addr().Is6() {
 			d.Address = netip.MustParseAddrPort("[2001:db8:1::222]:80")
 		}
-		w.kernels["lb"].State.Put(d)
+		w.Kernels["lb"].State.Put(d)
 		want["lb "+state.IDOf(d).String()] = fmt.Sprint(state.Change{After: d})
 		return
 	}
 }
 
 func (w *world) strangersDestinations() []state.Destination {
-	return slices.DeleteFunc(state.Of[state.Destination](maps.Clone(w.kernels["lb"].State)), func(d state.Destination) bool {
+	return slices.DeleteFunc(state.Of[state.Destination](maps.Clone(w.Kernels["lb"].State)), func(d state.Destination) bool {
 		a := d.Address.Addr().String()
 		return a != "192.0.2.222" && a != "2001:db8:1::222"
 	})

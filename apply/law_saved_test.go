@@ -26,7 +26,7 @@ import (
 // whether the plan depends on it.
 func (w *world) meanwhile(t *rapid.T, p *plan.Plan, observed map[string]plan.Observation) (what string, matters bool) {
 	h := rapid.SampledFrom(w.inv.Hosts).Draw(t, "host")
-	k := w.kernels[h.Name]
+	k := w.Kernels[h.Name]
 	nic := h.NICs[0]
 	put := func(i state.Item) string {
 		k.State.Put(i)
@@ -126,7 +126,7 @@ func touched(inv *inventory.Inventory, p *plan.Plan, observed map[string]plan.Ob
 
 // adopt asks a host's agent to adopt.
 func (w *world) adopt(t *rapid.T, host string, req wire.AdoptRequest) {
-	hosts, done := w.connect()
+	hosts, done := w.Connect()
 	defer done()
 	if err := hosts[host].Call(context.Background(), wire.MethodAdopt, req, nil); err != nil {
 		t.Fatal(err)
@@ -215,7 +215,7 @@ func TestLawOfSavedPlans(t *testing.T) {
 		if got, err := back.Marshal(); err != nil || string(got) != string(text) {
 			t.Fatalf("written again it is another file: %v", err)
 		}
-		hosts, done := w.connect()
+		hosts, done := w.Connect()
 		defer done()
 		now := apply.Observe(context.Background(), again, hosts, quick())
 		maps.Copy(now, apply.ObserveLeft(context.Background(), again, back.Left(), hosts, quick()))

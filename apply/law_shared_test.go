@@ -24,7 +24,7 @@ func (w *world) spare(t *rapid.T, other *inventory.Inventory) (check func()) {
 		taken []string
 	)
 	for name, wants := range modes.Desire(other, w.facts()) {
-		k := w.kernels[name]
+		k := w.Kernels[name]
 		k.BeforeDo = func(c state.Change) error {
 			for _, want := range wants {
 				if c.Before == want.Item && k.State.Has(want.Item) {
@@ -112,8 +112,8 @@ func TestLawOfSharing(t *testing.T) {
 		}
 		for name, items := range theirs {
 			for _, i := range items {
-				if !w.kernels[name].State.Has(i) {
-					t.Fatalf("%s: %s was a stranger's and is %v now", name, state.Text(i), w.kernels[name].State[state.IDOf(i)])
+				if !w.Kernels[name].State.Has(i) {
+					t.Fatalf("%s: %s was a stranger's and is %v now", name, state.Text(i), w.Kernels[name].State[state.IDOf(i)])
 				}
 			}
 		}

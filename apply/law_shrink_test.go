@@ -43,7 +43,7 @@ func (l lossy) Call(ctx context.Context, method wire.Method, req, resp any) erro
 
 // lose carries out as much of a plan as so many calls do.
 func (w *world) lose(p *plan.Plan, calls int, heard bool) error {
-	hosts, done := w.connect()
+	hosts, done := w.Connect()
 	defer done()
 	left := new(atomic.Int64)
 	left.Store(int64(calls))
@@ -62,7 +62,7 @@ func (w *world) stumble(t *rapid.T, what string, plans func() *plan.Plan) {
 			t.Fatalf("%s: cannot be planned: %v", what, p.Failure())
 		}
 		if rapid.Bool().Draw(t, "at a change") {
-			(&served{left: rapid.IntRange(0, p.Summary.Steps()).Draw(t, "changes")}).hang(w.kernels, unix.EIO)
+			(&served{left: rapid.IntRange(0, p.Summary.Steps()).Draw(t, "changes")}).hang(w.Kernels, unix.EIO)
 			_ = w.run(p)
 			w.unhook()
 		} else {
@@ -89,7 +89,7 @@ func smaller(t *rapid.T) *inventory.Inventory {
 // inventory's hosts.
 func (w *world) knowEachOther(t *rapid.T, inv *inventory.Inventory) {
 	t.Helper()
-	for _, name := range w.names() {
+	for _, name := range w.Names() {
 		text, err := os.ReadFile(w.journal(name, inv.Name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
@@ -112,7 +112,7 @@ func TestLawOfLeaving(t *testing.T) {
 		w := drawnWorld(t, allHosts(t))
 		w.visit(t)
 		found := map[string]string{}
-		for _, name := range w.names() {
+		for _, name := range w.Names() {
 			found[name] = w.dumpOf(name)
 		}
 		var inv *inventory.Inventory
@@ -122,7 +122,7 @@ func TestLawOfLeaving(t *testing.T) {
 			w.stumble(t, "apply", func() *plan.Plan { return w.planOf(inv) })
 			w.nothingLeft(t, "the second plan", inv)
 			w.knowEachOther(t, inv)
-			for _, name := range w.names() {
+			for _, name := range w.Names() {
 				if slices.ContainsFunc(inv.Hosts, func(h *inventory.Host) bool { return h.Name == name }) {
 					continue
 				}
@@ -139,7 +139,7 @@ func TestLawOfLeaving(t *testing.T) {
 			inv = w.inv
 		}
 		w.stumble(t, "destroy", func() *plan.Plan { return w.destroyOf(inv) })
-		for _, name := range w.names() {
+		for _, name := range w.Names() {
 			if left := w.dumpOf(name); left != found[name] {
 				t.Fatalf("%s after destroy (-found +left):\n%s", name, cmp.Diff(found[name], left))
 			}

@@ -15,7 +15,7 @@ import (
 // inventory wants is partly there, and partly otherwise.
 func disturb(t *rapid.T, w *world) {
 	for _, h := range w.inv.Hosts {
-		live := w.kernels[h.Name].State
+		live := w.Kernels[h.Name].State
 		for _, want := range modes.Desire(w.inv, nil)[h.Name] {
 			_, there := live[state.IDOf(want.Item)]
 			switch i := want.Item.(type) {
@@ -42,7 +42,7 @@ func disturb(t *rapid.T, w *world) {
 		}
 	}
 	// What comes with modules that are loaded already is there, too.
-	for _, k := range w.kernels {
+	for _, k := range w.Kernels {
 		for module, items := range k.Appears {
 			for _, i := range items {
 				if _, loaded := k.State[state.IDOf(state.Module{Name: module})]; loaded {
@@ -58,7 +58,7 @@ func disturb(t *rapid.T, w *world) {
 // facts are the devices of the fakes.
 func (w *world) facts() modes.Facts {
 	out := modes.Facts{}
-	for name, k := range w.kernels {
+	for name, k := range w.Kernels {
 		out[name] = map[string]state.Link{}
 		for _, l := range state.Of[state.Link](k.State) {
 			out[name][l.Name] = l

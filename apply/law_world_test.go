@@ -17,6 +17,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/lvsform/lvsform/agent/agenttest"
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/kernel/fake"
@@ -45,28 +46,20 @@ func law(t *testing.T, times int, holds func(*rapid.T)) {
 	}
 }
 
-// drawnWorld is a world with fakes for all hosts of an inventory and a folder
-// of its own for the journals, in memory where the machine has such: the
-// journals are synced to the disk otherwise.
+// drawnWorld is a world of all hosts of an inventory, with a folder of its own
+// for the journals.
 func drawnWorld(t *rapid.T, inv *inventory.Inventory) *world {
-	memory := "/dev/shm"
-	if _, err := os.Stat(memory); err != nil {
-		memory = ""
-	}
-	dir, err := os.MkdirTemp(memory, "lvsform-law-")
+	dir, remove, err := agenttest.Folder()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	t.Cleanup(remove)
 	return newWorld(inv, dir)
 }
 
-// names are those of all hosts of the world, in order.
-func (w *world) names() []string { return slices.Sorted(maps.Keys(w.kernels)) }
-
 // observe looks at the inventory's hosts and at those that have left it.
 func (w *world) observe(inv *inventory.Inventory) map[string]plan.Observation {
-	hosts, done := w.connect()
+	hosts, done := w.Connect()
 	defer done()
 	observed := apply.Observe(context.Background(), inv, hosts, apply.Options{})
 	maps.Copy(observed, apply.ObserveLeft(context.Background(), inv, plan.Left(inv, observed), hosts, apply.Options{}))
@@ -112,7 +105,7 @@ func (w *world) nothingLeft(t *rapid.T, what string, inv *inventory.Inventory) *
 
 // unhook takes off what a test has hung on the kernels.
 func (w *world) unhook() {
-	for _, k := range w.kernels {
+	for _, k := range w.Kernels {
 		k.BeforeDo = nil
 	}
 }
@@ -129,7 +122,7 @@ func said(c state.Change) string {
 // record lists the changes made on each host from now on, in their order.
 func (w *world) record() map[string]*[]string {
 	out := map[string]*[]string{}
-	for name, k := range w.kernels {
+	for name, k := range w.Kernels {
 		list := new([]string)
 		out[name] = list
 		k.BeforeDo = func(c state.Change) error { // a host makes one change at a time
@@ -148,7 +141,7 @@ func (w *world) files() map[string]string {
 		if err != nil {
 			text = []byte(err.Error())
 		}
-		out[strings.TrimPrefix(file, w.dir)] = string(text)
+		out[strings.TrimPrefix(file, w.Dir)] = string(text)
 	}
 	return out
 }
@@ -156,9 +149,9 @@ func (w *world) files() map[string]string {
 // whole is the state of all hosts, with the modules, and the journals.
 func (w *world) whole() string {
 	var b strings.Builder
-	for _, name := range w.names() {
+	for _, name := range w.Names() {
 		b.WriteString(name + ":\n")
-		for _, i := range w.kernels[name].State.Items() {
+		for _, i := range w.Kernels[name].State.Items() {
 			b.WriteString("  " + state.Text(i) + "\n")
 		}
 	}
@@ -211,12 +204,12 @@ func (w *world) visit(t *rapid.T) map[string]state.Host {
 			if d, ok := item.(state.Destination); ok && out[h.Name][state.IDOf(state.Service{ServiceID: d.Service})] == nil {
 				continue
 			}
-			if a, ok := item.(state.Address); ok && w.kernels[h.Name].State[state.IDOf(state.Link{Name: a.Link})] == nil {
+			if a, ok := item.(state.Address); ok && w.Kernels[h.Name].State[state.IDOf(state.Link{Name: a.Link})] == nil {
 				continue
 			}
 			if mask>>i&1 != 0 {
 				out[h.Name].Put(item)
-				w.kernels[h.Name].State.Put(item)
+				w.Kernels[h.Name].State.Put(item)
 			}
 		}
 	}
@@ -229,7 +222,7 @@ func (w *world) guard(t *rapid.T, theirs map[string]state.Host) (check func()) {
 		mu      sync.Mutex
 		touched []string
 	)
-	for name, k := range w.kernels {
+	for name, k := range w.Kernels {
 		next := k.BeforeDo
 		k.BeforeDo = func(c state.Change) error {
 			if _, foreign := theirs[name][c.ID()]; foreign {
@@ -250,8 +243,8 @@ func (w *world) guard(t *rapid.T, theirs map[string]state.Host) (check func()) {
 		}
 		for name, items := range theirs {
 			for _, i := range items {
-				if !w.kernels[name].State.Has(i) {
-					t.Fatalf("%s: %s was a stranger's and is %v now", name, state.Text(i), w.kernels[name].State[state.IDOf(i)])
+				if !w.Kernels[name].State.Has(i) {
+					t.Fatalf("%s: %s was a stranger's and is %v now", name, state.Text(i), w.Kernels[name].State[state.IDOf(i)])
 				}
 			}
 		}
@@ -260,7 +253,7 @@ func (w *world) guard(t *rapid.T, theirs map[string]state.Host) (check func()) {
 
 // has reports whether a want is met on a host.
 func (w *world) has(host string, want modes.Want) bool {
-	live := w.kernels[host].State
+	live := w.Kernels[host].State
 	return live.Has(want.Item) || slices.ContainsFunc(want.MetBy, live.Has)
 }
 
@@ -332,5 +325,5 @@ func (s *served) hang(kernels map[string]*fake.Kernel, died error) {
 func quick() apply.Options { return apply.Options{Drain: time.Second, Parallel: 4} }
 
 func (w *world) journal(host, topology string) string {
-	return filepath.Join(w.dir, host, topology+".json")
+	return filepath.Join(w.Dir, host, topology+".json")
 }

@@ -52,7 +52,7 @@ func TestProofBeforeSettling(t *testing.T) {
 			// An item less to hold: there is something to put back and to settle.
 			w.inv.Services[0].RealServers = w.inv.Services[0].RealServers[:1]
 			p := w.plan()
-			connected, done := w.connect()
+			connected, done := w.Connect()
 			defer done()
 			var s story
 			hosts := apply.Hosts{}
