@@ -13,7 +13,6 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/journal"
-	"github.com/lvsform/lvsform/kernel/traffic"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -29,13 +28,11 @@ type Kernel interface {
 
 // Agent answers for one host.
 type Agent struct {
-	Kernel Kernel
-	Dir    string // journal.Dir, or a test's own
+	Kernel  Kernel
+	Traffic Traffic
+	Dir     string // journal.Dir, or a test's own
 
-	// Of verify: what stays open between two requests.
-	probes  heldProbes
-	watch   *traffic.Watch
-	standIn standIn
+	watch Watch // of verify, between two requests; nil while none runs
 
 	// beforeWrite, which tests set, is called ahead of every change of a
 	// journal's file and of the folder's removal; an error is the change's.
@@ -47,9 +44,7 @@ func (a *Agent) Serve(ctx context.Context, rw io.ReadWriter) error {
 	if _, err := io.WriteString(rw, wire.Hello); err != nil {
 		return err
 	}
-	defer a.probes.close()
-	defer a.endWatch()
-	defer a.standIn.end()
+	defer a.letGo()
 	return wire.Serve(ctx, rw, map[wire.Method]wire.Handler{
 		wire.MethodObserve:  wire.Handle(a.observe),
 		wire.MethodAdopt:    wire.Handle(a.adopt),
@@ -73,6 +68,13 @@ func (a *Agent) Serve(ctx context.Context, rw io.ReadWriter) error {
 		wire.MethodEcho:        wire.Handle(a.echo),
 		wire.MethodMACs:        wire.Handle(a.macs),
 	})
+}
+
+// letGo ends whatever verify has left open. Nobody is there to hear of an error.
+func (a *Agent) letGo() {
+	_ = a.Traffic.EndStandIn()
+	a.endWatch()
+	_ = a.Traffic.CloseProbes()
 }
 
 // CheckRoot says why the agent cannot work for this user: even reading IPVS

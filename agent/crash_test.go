@@ -41,7 +41,7 @@ func TestLawOfCrashes(t *testing.T) {
   - {name: web, vip: 192.0.2.112, port: 80, mode: dr, directors: [lb], real_servers: [web1, web2]}
   - {name: far, vip: 192.0.2.111, port: 80, mode: tun, tunnel: {type: gre}, directors: [lb], real_servers: [web3]}
 `)
-	w := newCrashWorld(t, first.Hosts)
+	w := newCrashWorld(t, first)
 	flip := false
 	w.foundOtherwise(first, func(state.Item) bool { flip = !flip; return flip })
 	found := w.save()
@@ -79,7 +79,7 @@ func TestLawOfCrashesAnywhere(t *testing.T) {
 		first := crashInventory(t, modestest.Inventory().Draw(t, "first"))
 		other := crashInventory(t, neighbourOf(modestest.Inventory().Draw(t, "other")))
 		next := crashInventory(t, modestest.Inventory().Draw(t, "next"))
-		w := newCrashWorld(t, first.Hosts)
+		w := newCrashWorld(t, first)
 		w.foundOtherwise(first, func(i state.Item) bool { return rapid.Bool().Draw(t, state.Text(i)) })
 		found := w.save()
 		story := []command{{inv: first}, {inv: other}, {inv: next}, {inv: next, destroy: true}, {inv: other, destroy: true}}

@@ -70,8 +70,8 @@ func folder(t tester) string {
 	return dir
 }
 
-func newCrashWorld(t tester, hosts []*inventory.Host) *crashWorld {
-	w := &crashWorld{Fleet: agenttest.New(hosts, folder(t)), t: t, came: map[string]map[state.ID]state.Item{}, fate: &fate{}}
+func newCrashWorld(t tester, inv *inventory.Inventory) *crashWorld {
+	w := &crashWorld{Fleet: agenttest.New(inv, folder(t)), t: t, came: map[string]map[state.ID]state.Item{}, fate: &fate{}}
 	w.Prepare = func(a *agent.Agent) { a.BeforeWrite(func() error { return w.beforeWrite(a.Dir) }) }
 	for name, k := range w.Kernels {
 		w.came[name] = map[state.ID]state.Item{}

@@ -61,17 +61,28 @@ func (h *heldProbes) close() {
 }
 
 func (a *Agent) probeClose(context.Context, wire.Nothing) (wire.Nothing, error) {
-	a.probes.close()
-	return wire.Nothing{}, nil
+	return wire.Nothing{}, a.Traffic.CloseProbes()
+}
+
+// CloseProbes implements Traffic.
+func (h *HostTraffic) CloseProbes() error {
+	h.probes.close()
+	return nil
 }
 
 func (a *Agent) probeOpen(ctx context.Context, req wire.ProbeOpenRequest) (wire.ProbeOpened, error) {
 	if !req.Address.IsValid() || req.Count < 1 || req.Count > wire.MaxProbes || req.Timeout <= 0 || req.Hold <= 0 || req.Hold > maxWatch {
 		return wire.ProbeOpened{}, fmt.Errorf("%d probes to %s with a limit of %s, held for %s, are not possible", req.Count, req.Address, req.Timeout, req.Hold)
 	}
+	probes, err := a.Traffic.OpenProbes(ctx, req)
+	return wire.ProbeOpened{Probes: probes}, err
+}
+
+// OpenProbes implements Traffic.
+func (h *HostTraffic) OpenProbes(ctx context.Context, req wire.ProbeOpenRequest) ([]wire.Probe, error) {
 	begin, err := opening(req)
 	if err != nil {
-		return wire.ProbeOpened{}, err
+		return nil, err
 	}
 	attempts := make([]*attempt, req.Count)
 	for i := range attempts {
@@ -81,7 +92,7 @@ func (a *Agent) probeOpen(ctx context.Context, req wire.ProbeOpenRequest) (wire.
 	}
 	wait(ctx, attempts, nil, time.Now().Add(req.Timeout))
 
-	var out wire.ProbeOpened
+	var out []wire.Probe
 	var open []int
 	for _, t := range attempts {
 		p := wire.Probe{Local: t.local, Mark: t.datagram.mark(), Repeats: t.repeats}
@@ -90,9 +101,9 @@ func (a *Agent) probeOpen(ctx context.Context, req wire.ProbeOpenRequest) (wire.
 		} else {
 			open = append(open, t.fd)
 		}
-		out.Probes = append(out.Probes, p)
+		out = append(out, p)
 	}
-	a.probes.hold(open, req.Hold)
+	h.probes.hold(open, req.Hold)
 	return out, ctx.Err()
 }
 

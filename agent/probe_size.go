@@ -22,8 +22,14 @@ const (
 )
 
 func (a *Agent) fullSize(ctx context.Context, _ wire.Nothing) (wire.FullSizes, error) {
-	var out wire.FullSizes
-	a.probes.open(func(fds []int) {
+	sent, err := a.Traffic.FullSize(ctx)
+	return wire.FullSizes{Sent: sent}, err
+}
+
+// FullSize implements Traffic.
+func (h *HostTraffic) FullSize(ctx context.Context) ([]wire.FullSize, error) {
+	var out []wire.FullSize
+	h.probes.open(func(fds []int) {
 		var waiting []*traffic.FullSize
 		where := map[*traffic.FullSize]int{} // in out
 		for _, fd := range fds {
@@ -36,19 +42,19 @@ func (a *Agent) fullSize(ctx context.Context, _ wire.Nothing) (wire.FullSizes, e
 				one.Failed = err.Error()
 			} else {
 				one.Octets = f.Octets
-				where[f], waiting = len(out.Sent), append(waiting, f)
+				where[f], waiting = len(out), append(waiting, f)
 			}
-			out.Sent = append(out.Sent, one)
+			out = append(out, one)
 		}
 		for range fullSizeRounds {
 			for _, f := range waiting {
 				if err := f.Send(); err != nil {
-					out.Sent[where[f]].Failed = err.Error()
+					out[where[f]].Failed = err.Error()
 				}
 			}
 			for until := time.Now().Add(fullSizeWait); len(waiting) != 0 && time.Now().Before(until) && ctx.Err() == nil; {
 				waiting = slices.DeleteFunc(waiting, func(f *traffic.FullSize) bool {
-					one := &out.Sent[where[f]]
+					one := &out[where[f]]
 					done, open := f.Acknowledged()
 					one.Acknowledged, one.HungUp = done, !open
 					return done || !open || one.Failed != ""

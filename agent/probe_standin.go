@@ -26,19 +26,29 @@ func (a *Agent) standInBegin(ctx context.Context, req wire.StandInRequest) (wire
 	if req.Limit <= 0 || req.Limit > maxWatch {
 		return wire.Nothing{}, fmt.Errorf("to stand in for %s is not possible", req.Limit)
 	}
-	a.standIn.begin(req.Limit)
-	for _, address := range req.Addresses {
-		if err := a.standIn.listen(ctx, req.Protocol, address); err != nil {
-			a.standIn.end()
-			return wire.Nothing{}, err
-		}
-	}
-	return wire.Nothing{}, nil
+	return wire.Nothing{}, a.Traffic.StandIn(ctx, req)
 }
 
 func (a *Agent) standInEnd(context.Context, wire.Nothing) (wire.Nothing, error) {
-	a.standIn.end()
-	return wire.Nothing{}, nil
+	return wire.Nothing{}, a.Traffic.EndStandIn()
+}
+
+// StandIn implements Traffic.
+func (h *HostTraffic) StandIn(ctx context.Context, req wire.StandInRequest) error {
+	h.standIn.begin(req.Limit)
+	for _, address := range req.Addresses {
+		if err := h.standIn.listen(ctx, req.Protocol, address); err != nil {
+			h.standIn.end()
+			return err
+		}
+	}
+	return nil
+}
+
+// EndStandIn implements Traffic.
+func (h *HostTraffic) EndStandIn() error {
+	h.standIn.end()
+	return nil
 }
 
 func (s *standIn) begin(limit time.Duration) {

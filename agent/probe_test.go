@@ -35,7 +35,7 @@ func probesAreHeldInOrderAndClosed(t *testing.T, address string) {
 	}
 	defer listener.Close() //nolint:errcheck // of a test
 	to := netip.MustParseAddrPort(listener.Addr().String())
-	a := &Agent{}
+	a := &Agent{Traffic: &HostTraffic{}}
 	opened, err := a.probeOpen(t.Context(), wire.ProbeOpenRequest{Protocol: state.TCP, Hold: time.Minute, Address: to, Count: 3, Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestProbeRefused(t *testing.T) {
 	}
 	to := netip.MustParseAddrPort(listener.Addr().String())
 	_ = listener.Close()
-	opened, err := (&Agent{}).probeOpen(t.Context(), wire.ProbeOpenRequest{Protocol: state.TCP, Hold: time.Minute, Address: to, Count: 2, Timeout: 10 * time.Second})
+	opened, err := (&Agent{Traffic: &HostTraffic{}}).probeOpen(t.Context(), wire.ProbeOpenRequest{Protocol: state.TCP, Hold: time.Minute, Address: to, Count: 2, Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func full(t *testing.T) netip.AddrPort {
 }
 
 func TestProbeWithoutAnswer(t *testing.T) {
-	opened, err := (&Agent{}).probeOpen(t.Context(), wire.ProbeOpenRequest{Protocol: state.TCP, Hold: time.Minute, Address: full(t), Count: 2, Timeout: 20 * time.Millisecond})
+	opened, err := (&Agent{Traffic: &HostTraffic{}}).probeOpen(t.Context(), wire.ProbeOpenRequest{Protocol: state.TCP, Hold: time.Minute, Address: full(t), Count: 2, Timeout: 20 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestProbeWithoutAnswer(t *testing.T) {
 func TestProbeEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := (&Agent{}).probeOpen(ctx, wire.ProbeOpenRequest{Protocol: state.TCP, Hold: time.Minute, Address: full(t), Count: 2, Timeout: time.Hour}); err == nil {
+	if _, err := (&Agent{Traffic: &HostTraffic{}}).probeOpen(ctx, wire.ProbeOpenRequest{Protocol: state.TCP, Hold: time.Minute, Address: full(t), Count: 2, Timeout: time.Hour}); err == nil {
 		t.Error("no error")
 	}
 }
@@ -154,11 +154,11 @@ func TestProbeRequestsOutOfBounds(t *testing.T) {
 		{Protocol: state.TCP, Address: to, Count: 1, Timeout: time.Second},
 		{Protocol: state.SCTP, Hold: time.Second, Address: to, Count: 1, Timeout: time.Second},
 	} {
-		if _, err := (&Agent{}).probeOpen(t.Context(), req); err == nil {
+		if _, err := (&Agent{Traffic: &HostTraffic{}}).probeOpen(t.Context(), req); err == nil {
 			t.Errorf("%+v: no error", req)
 		}
 	}
-	if _, err := (&Agent{}).watchStop(t.Context(), wire.Nothing{}); err == nil || !strings.Contains(err.Error(), "no watch") {
+	if _, err := (&Agent{Traffic: &HostTraffic{}}).watchStop(t.Context(), wire.Nothing{}); err == nil || !strings.Contains(err.Error(), "no watch") {
 		t.Errorf("end of a watch that never began: %v", err)
 	}
 }
@@ -180,7 +180,7 @@ func TestHeldProbesEndByThemselves(t *testing.T) {
 
 // A datagram counts as answered when the stand-in sends it back.
 func TestDatagrams(t *testing.T) {
-	a := &Agent{}
+	a := &Agent{Traffic: &HostTraffic{}}
 	to := freePort(t)
 	open := func(timeout time.Duration) []wire.Probe {
 		t.Helper()
@@ -188,7 +188,9 @@ func TestDatagrams(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a.probes.close()
+		if err := a.Traffic.CloseProbes(); err != nil {
+			t.Fatal(err)
+		}
 		return opened.Probes
 	}
 	if got := open(time.Second); got[0].Failed != "connection refused" {
@@ -245,7 +247,7 @@ func TestDatagramIsRepeated(t *testing.T) {
 			}
 		}
 	}()
-	opened, err := (&Agent{}).probeOpen(t.Context(), wire.ProbeOpenRequest{
+	opened, err := (&Agent{Traffic: &HostTraffic{}}).probeOpen(t.Context(), wire.ProbeOpenRequest{
 		Protocol: state.UDP, Address: netip.MustParseAddrPort(c.LocalAddr().String()), Count: 1, Timeout: 10 * time.Second, Hold: time.Second,
 	})
 	if err != nil {
@@ -265,7 +267,7 @@ func TestDNSQuery(t *testing.T) {
 
 // A stand-in takes connections and lets go of them at its end.
 func TestStandIn(t *testing.T) {
-	a := &Agent{}
+	a := &Agent{Traffic: &HostTraffic{}}
 	to := freePort(t)
 	if _, err := a.standInBegin(t.Context(), wire.StandInRequest{Protocol: state.TCP, Addresses: []netip.AddrPort{to}, Limit: time.Minute}); err != nil {
 		t.Fatal(err)
@@ -279,7 +281,9 @@ func TestStandIn(t *testing.T) {
 	if _, err := conn.Read(make([]byte, 1)); !os.IsTimeout(err) {
 		t.Errorf("while it stands in: %v", err)
 	}
-	a.standIn.end()
+	if err := a.Traffic.EndStandIn(); err != nil {
+		t.Fatal(err)
+	}
 	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if n, err := conn.Read(make([]byte, 1)); n != 0 || os.IsTimeout(err) {
 		t.Errorf("afterwards: %d bytes, %v", n, err)

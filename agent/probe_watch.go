@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/lvsform/lvsform/agent/wire"
-	"github.com/lvsform/lvsform/kernel/traffic"
 )
 
 // maxWatch is the longest watch the agent agrees to.
@@ -23,7 +22,7 @@ func (a *Agent) watchStart(_ context.Context, req wire.WatchRequest) (wire.Nothi
 			return wire.Nothing{}, errors.New("a watch for packets to anybody is not possible")
 		}
 	}
-	w, err := traffic.StartWatch(req.Patterns, req.Limit)
+	w, err := a.Traffic.StartWatch(req.Patterns, req.Limit)
 	a.watch = w
 	return wire.Nothing{}, err
 }

@@ -56,7 +56,7 @@ func tutorialText(t *testing.T) string {
 }
 
 func newWorld(inv *inventory.Inventory, dir string) *world {
-	return &world{agenttest.New(inv.Hosts, dir), inv}
+	return &world{agenttest.New(inv, dir), inv}
 }
 
 func (w *world) plan() *plan.Plan {

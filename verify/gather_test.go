@@ -13,144 +13,60 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"gotest.tools/v3/golden"
 
+	"github.com/lvsform/lvsform/agent/agenttest"
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/inventory"
 )
 
-// world answers for all hosts as a working topology would: lb gives
-// connections to the real servers in turns.
+// world is a fleet of a working topology, and what its hosts are asked.
 type world struct {
+	*agenttest.Fleet
+	hosts map[string]wire.Caller
+
 	mu    sync.Mutex
-	inv   *inventory.Inventory
-	rows  []flow.Connection
-	held  map[string]int  // open probes by client
-	watch map[string]bool // by host
-	// listening and standing are addresses by real server.
-	listening, standing map[string][]netip.AddrPort
-	calls               []string // "host method" in their order, those made side by side left out
-	asked               []string // "host method" of all, in no order
-	// broken makes a call fail: "host method".
-	broken string
+	calls []string // "host method" in their order, those made side by side left out
+	asked []string // "host method" of all, in no order
 }
 
-func newWorld(inv *inventory.Inventory) *world {
-	return &world{inv: inv, held: map[string]int{}, watch: map[string]bool{}, listening: map[string][]netip.AddrPort{}, standing: map[string][]netip.AddrPort{}}
-}
-
-func (w *world) callers() map[string]wire.Caller {
-	out := map[string]wire.Caller{}
-	for _, h := range w.inv.Hosts {
-		out[h.Name] = &worldHost{w, h}
+// newWorld starts the agents, which end with the test.
+func newWorld(t *testing.T, inv *inventory.Inventory) *world {
+	w := &world{Fleet: agenttest.New(inv, t.TempDir()), hosts: map[string]wire.Caller{}}
+	hosts, closeAll := w.Connect()
+	t.Cleanup(closeAll)
+	for name, caller := range hosts {
+		w.hosts[name] = &recorder{w, name, caller}
 	}
-	return out
+	return w
 }
 
-type worldHost struct {
+// recorder writes down what a host is asked.
+type recorder struct {
 	*world
-	host *inventory.Host
+	host   string
+	caller wire.Caller
 }
 
-var errBroken = errors.New("out of order")
+func (r *recorder) Call(ctx context.Context, m wire.Method, req, resp any) error {
+	r.record(m)
+	return r.caller.Call(ctx, m, req, resp)
+}
 
-func (h *worldHost) Call(_ context.Context, m wire.Method, req, resp any) error {
-	if h.broken == h.host.Name+" "+string(m) {
-		return errBroken
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.asked = append(h.asked, h.host.Name+" "+string(m))
+func (r *recorder) record(m wire.Method) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = append(r.asked, r.host+" "+string(m))
 	sideBySide := []wire.Method{wire.MethodMACs, wire.MethodSockets, wire.MethodFullSize, wire.MethodProbeClose}
-	if !slices.Contains(sideBySide, m) && !strings.HasPrefix(h.host.Name, "web") {
-		h.calls = append(h.calls, h.host.Name+" "+string(m))
+	if !slices.Contains(sideBySide, m) && !strings.HasPrefix(r.host, "web") {
+		r.calls = append(r.calls, r.host+" "+string(m))
 	}
-	out, err := json.Marshal(h.answer(m, req))
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(out, resp)
-}
-
-func (h *worldHost) answer(m wire.Method, req any) any {
-	own := h.host.NICs[0].Addresses[0].Addr()
-	switch req := req.(type) {
-	case wire.ProbeOpenRequest:
-		var out wire.ProbeOpened
-		servers := h.inv.Services[0].RealServers
-		for range req.Count {
-			n := len(h.rows)
-			local := netip.AddrPortFrom(own, uint16(40000+n))
-			rip := servers[n%len(servers)].Host.NICs[0].Addresses[0].Addr()
-			h.rows = append(h.rows, flow.Connection{Client: local, Destination: netip.AddrPortFrom(rip, req.Address.Port()), State: "ESTABLISHED"})
-			out.Probes = append(out.Probes, wire.Probe{Local: local})
-		}
-		h.held[h.host.Name] += req.Count
-		return out
-	case wire.ConnectionsRequest:
-		var out flow.Connections
-		for _, row := range h.rows {
-			if slices.Contains(req.Clients, row.Client) {
-				out.Found = append(out.Found, row)
-			}
-		}
-		return out
-	case wire.SocketsRequest:
-		var out wire.Sockets
-		for _, row := range h.rows {
-			if row.Destination.Addr() == own && slices.Contains(req.Peers, row.Client.Port()) {
-				s := h.inv.Services[0]
-				out.Found = append(out.Found, flow.Socket{Local: netip.AddrPortFrom(s.VIP, row.Destination.Port()), Remote: row.Client, State: "ESTABLISHED"})
-			}
-		}
-		return out
-	case wire.WatchRequest:
-		h.watch[h.host.Name] = true
-	case wire.WhoHasRequest:
-		var out wire.WhoHas
-		for range req.Questions {
-			out.Answers = append(out.Answers, wire.Answers{MACs: []string{lbMAC}})
-		}
-		return out
-	case wire.EchoRequest:
-		return wire.Echo{Asked: 1, Answered: true}
-	case wire.ListenersRequest:
-		return wire.Listeners{Addresses: h.listening[h.host.Name]}
-	case wire.StandInRequest:
-		h.standing[h.host.Name] = req.Addresses
-	}
-	switch m {
-	case wire.MethodWatchStop:
-		h.watch[h.host.Name] = false
-		var out wire.Watched
-		s := h.inv.Services[0]
-		for i, row := range h.rows {
-			if !strings.HasPrefix(h.host.Name, "web") || row.Destination.Addr() == own {
-				out.Seen = append(out.Seen, flow.Sighting{From: row.Client, To: netip.AddrPortFrom(s.VIP, row.Destination.Port()), Opening: true, Mark: uint32(i + 1), Count: 1})
-			}
-		}
-		return out
-	case wire.MethodFullSize:
-		var out wire.FullSizes
-		for _, row := range h.rows {
-			out.Sent = append(out.Sent, wire.FullSize{Local: row.Client, Octets: 1500, Acknowledged: true})
-		}
-		return out
-	case wire.MethodProbeClose:
-		h.held[h.host.Name] = 0
-	case wire.MethodStandInEnd:
-		delete(h.standing, h.host.Name)
-	case wire.MethodMACs:
-		last := own.As4()[3]
-		return wire.MACs{Devices: map[string]string{"eth0": "02:00:00:00:00:0" + string('0'+rune(last))}}
-	}
-	return wire.Nothing{}
 }
 
 func TestRun(t *testing.T) {
 	inv := topology(t, rr)
-	w := newWorld(inv)
-	r, err := Run(t.Context(), inv, w.callers(), Options{Probes: 2})
+	w := newWorld(t, inv)
+	r, err := Run(t.Context(), inv, w.hosts, Options{Probes: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,9 +105,10 @@ func TestRunWithAFailure(t *testing.T) {
 	} {
 		t.Run(test.broken, func(t *testing.T) {
 			inv := topology(t, rr)
-			w := newWorld(inv)
-			w.broken = test.broken
-			r, err := Run(t.Context(), inv, w.callers(), Options{})
+			w := newWorld(t, inv)
+			host, method, _ := strings.Cut(test.broken, " ")
+			w.Traffic.Break(host, wire.Method(method))
+			r, err := Run(t.Context(), inv, w.hosts, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -200,7 +117,7 @@ func TestRunWithAFailure(t *testing.T) {
 			for _, c := range r.Services[0].Checks {
 				if c.Outcome != Passed {
 					failed = append(failed, c.Name)
-					told = told || strings.Contains(c.Evidence, strings.Fields(test.broken)[0]+": ") && strings.Contains(c.Evidence, errBroken.Error())
+					told = told || strings.Contains(c.Evidence, host+": ") && strings.Contains(c.Evidence, agenttest.ErrBroken.Error())
 				}
 			}
 			if diff := cmp.Diff(test.failed, failed); diff != "" {
@@ -216,13 +133,13 @@ func TestRunWithAFailure(t *testing.T) {
 			if !told {
 				t.Errorf("no check tells host and reason: %+v", r.Services[0].Checks)
 			}
-			for host, n := range w.held {
-				if n != 0 && test.broken != host+" probe-close" {
+			for host, n := range w.Traffic.Held() {
+				if test.broken != host+" probe-close" {
 					t.Errorf("%s still holds %d probes", host, n)
 				}
 			}
-			for host, on := range w.watch {
-				if on && test.broken != host+" watch-stop" {
+			for _, host := range w.Traffic.Watching() {
+				if test.broken != host+" watch-stop" {
 					t.Errorf("%s still watches", host)
 				}
 			}
@@ -232,7 +149,7 @@ func TestRunWithAFailure(t *testing.T) {
 
 func TestRunWithoutAHost(t *testing.T) {
 	inv := topology(t, rr)
-	hosts := newWorld(inv).callers()
+	hosts := newWorld(t, inv).hosts
 	delete(hosts, "web2")
 	r, err := Run(t.Context(), inv, hosts, Options{})
 	if err != nil {
@@ -277,7 +194,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	inv := topology(t, rr)
-	if r, err := Run(ctx, inv, newWorld(inv).callers(), Options{}); !errors.Is(err, context.Canceled) {
+	if r, err := Run(ctx, inv, newWorld(t, inv).hosts, Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, %v", r, err)
 	}
 }
@@ -354,9 +271,9 @@ func TestServiceOfEveryPort(t *testing.T) {
 // Where nothing listens the agent does, only there, and only for the test.
 func TestStandIn(t *testing.T) {
 	inv := topology(t, rr)
-	w := newWorld(inv)
-	w.listening["web1"] = []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:80")}
-	r, err := Run(t.Context(), inv, w.callers(), Options{StandIn: true})
+	w := newWorld(t, inv)
+	w.Traffic.Listen("web1", netip.MustParseAddrPort("0.0.0.0:80"))
+	r, err := Run(t.Context(), inv, w.hosts, Options{StandIn: true})
 	if err != nil || r.Outcome != Passed {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -366,8 +283,8 @@ func TestStandIn(t *testing.T) {
 	if slices.Contains(w.asked, "web1 stand-in") || !slices.Contains(w.asked, "web2 stand-in") {
 		t.Errorf("asked: %v", w.asked)
 	}
-	if len(w.standing) != 0 {
-		t.Errorf("still standing in: %v", w.standing)
+	if hosts := w.Traffic.StandingIn(); len(hosts) != 0 {
+		t.Errorf("still standing in: %v", hosts)
 	}
 }
 
@@ -468,9 +385,8 @@ func TestRunOfATunnel(t *testing.T) {
 		{Host: inv.Hosts[0], Address: netip.MustParseAddr("198.51.100.1")}, {Host: inv.Hosts[3], Address: netip.MustParseAddr("198.51.100.2")},
 	}}}
 	inv.Services = nil
-	w := newWorld(inv)
-	w.inv = topology(t, rr)
-	r, err := Run(t.Context(), inv, w.callers(), Options{})
+	w := newWorld(t, inv)
+	r, err := Run(t.Context(), inv, w.hosts, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

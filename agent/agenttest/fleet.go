@@ -1,5 +1,6 @@
 // Package agenttest is a fleet of hosts for tests: each host is a kernel in
-// memory, and the real agent answers for it on a stream in memory.
+// memory, and the real agent answers for it on a stream in memory. What the
+// hosts see of test traffic is made up, too.
 package agenttest
 
 import (
@@ -26,6 +27,7 @@ import (
 type Fleet struct {
 	Dir     string                  // has a folder with the journals for each host that has some
 	Kernels map[string]*fake.Kernel // by the host's name
+	Traffic *Traffic
 	// Prepare, where set, is called with each agent before it serves. A test of
 	// package agent sets its hooks there.
 	Prepare func(*agent.Agent)
@@ -38,9 +40,9 @@ var ErrKilled = errors.New("the agent is killed")
 // New returns a fleet in which every host is as it comes: booted, with its
 // devices, their addresses, and its default routes. The folder is for the
 // journals.
-func New(hosts []*inventory.Host, dir string) *Fleet {
-	f := &Fleet{Dir: dir, Kernels: map[string]*fake.Kernel{}}
-	for i, h := range hosts {
+func New(inv *inventory.Inventory, dir string) *Fleet {
+	f := &Fleet{Dir: dir, Kernels: map[string]*fake.Kernel{}, Traffic: newTraffic(inv)}
+	for i, h := range inv.Hosts {
 		f.Kernels[h.Name] = booted(h, i)
 	}
 	return f
@@ -88,7 +90,7 @@ func (f *Fleet) Connect() (hosts map[string]wire.Caller, closeAll func()) {
 	hosts = map[string]wire.Caller{}
 	var clients []*wire.Client
 	for name, k := range f.Kernels {
-		a := &agent.Agent{Kernel: k, Dir: filepath.Join(f.Dir, name)}
+		a := &agent.Agent{Kernel: k, Traffic: f.Traffic.of(name), Dir: filepath.Join(f.Dir, name)}
 		if f.Prepare != nil {
 			f.Prepare(a)
 		}
