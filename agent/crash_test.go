@@ -77,7 +77,7 @@ func TestLawOfCrashesAnywhere(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		first := crashInventory(t, modestest.Inventory().Draw(t, "first"))
-		other := crashInventory(t, neighbourOf(modestest.Inventory().Draw(t, "other")))
+		other := crashInventory(t, modestest.Other(modestest.Inventory().Draw(t, "other"), true))
 		next := crashInventory(t, modestest.Inventory().Draw(t, "next"))
 		w := newCrashWorld(t, first)
 		w.foundOtherwise(first, func(i state.Item) bool { return rapid.Bool().Draw(t, state.Text(i)) })

@@ -281,11 +281,6 @@ func crashInventory(t tester, document string) *inventory.Inventory {
 	return inv
 }
 
-// neighbourOf is another topology on the same hosts: its VIPs are its own.
-func neighbourOf(document string) string {
-	return strings.NewReplacer("name: drawn", "name: other", "vip: 192.0.2.10", "vip: 192.0.2.11", "vip: '2001:db8:1::10", "vip: '2001:db8:1::11").Replace(document)
-}
-
 // foundOtherwise sets by hand some of what an inventory asks for.
 func (w *crashWorld) foundOtherwise(inv *inventory.Inventory, some func(state.Item) bool) {
 	for host, wants := range modes.Desire(inv, nil) {

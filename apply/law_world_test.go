@@ -261,20 +261,9 @@ func (w *world) has(host string, want modes.Want) bool {
 func drawnFor(t *rapid.T, topology string) *inventory.Inventory {
 	document := modestest.Inventory().Draw(t, topology)
 	if topology == "other" {
-		document = another(document, rapid.IntRange(0, 3).Draw(t, "VIPs of its own") != 0)
+		document = modestest.Other(document, rapid.IntRange(0, 3).Draw(t, "VIPs of its own") != 0)
 	}
 	return parse(t, document)
-}
-
-// another makes of a drawn document another topology's: its name, and its VIPs
-// where they shall not be the same.
-func another(document string, own bool) string {
-	document = strings.Replace(document, "name: drawn", "name: other", 1)
-	if !own {
-		return document
-	}
-	document = regexp.MustCompile(`vip: 192\.0\.2\.10`).ReplaceAllString(document, "vip: 192.0.2.11")
-	return regexp.MustCompile(`vip: '2001:db8:1::10`).ReplaceAllString(document, "vip: '2001:db8:1::11")
 }
 
 // without takes hosts out of a document. What they serve is of no matter on

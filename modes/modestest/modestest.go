@@ -150,3 +150,13 @@ func service(t *rapid.T, n int) string {
 	}
 	return b.String()
 }
+
+// Other makes of a drawn document another topology on the same hosts, which has
+// VIPs of its own where that is asked for, and the same ones otherwise.
+func Other(document string, ownVIPs bool) string {
+	change := []string{"name: drawn", "name: other"}
+	if ownVIPs {
+		change = append(change, "vip: 192.0.2.10", "vip: 192.0.2.11", "vip: '2001:db8:1::10", "vip: '2001:db8:1::11")
+	}
+	return strings.NewReplacer(change...).Replace(document)
+}
