@@ -88,6 +88,7 @@ func serves(before, now []string, part bool) []string {
 	return slices.Compact(both)
 }
 
+// Forget lets go of an item.
 func (j *Draft) Forget(id state.ID) (changed bool) {
 	_, ok := j.Entries[id]
 	delete(j.Entries, id)
