@@ -4,5 +4,6 @@ import "github.com/lvsform/lvsform/inventory"
 
 // Write is the text of an inventory without comments behind its values.
 func Write(inv *inventory.Inventory, head []string) ([]byte, error) {
-	return writer{inv, nil, head}.text()
+	text, _, err := writer{inv: inv, head: head}.text()
+	return text, err
 }

@@ -3,9 +3,7 @@ package importer
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/lvsform/lvsform/inventory"
@@ -58,7 +56,7 @@ func (d *sketch) assume(of any, key, what, why string) {
 func (d *sketch) finish(hints Hints) (*Result, error) {
 	for {
 		sortLeft(d.left)
-		text, err := d.text(hints.Source)
+		text, written, err := d.text(hints.Source)
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +65,7 @@ func (d *sketch) finish(hints Hints) (*Result, error) {
 			return &Result{Text: text, Inventory: inv, Left: d.left, Assumed: d.assumed, Problems: modes.Check(inv)}, nil
 		}
 		var problems inventory.Problems
-		if !errors.As(err, &problems) || !d.drop(problems) {
+		if !errors.As(err, &problems) || !d.drop(problems, written) {
 			return nil, fmt.Errorf("what was found makes no inventory: %w", err)
 		}
 	}
@@ -76,7 +74,7 @@ func (d *sketch) finish(hints Hints) (*Result, error) {
 // maxLeft is how many lines of what is left stand in the inventory itself.
 const maxLeft = 200
 
-func (d *sketch) text(source string) ([]byte, error) {
+func (d *sketch) text(source string) ([]byte, values, error) {
 	head := []string{"Imported by lvsform from " + source + "."}
 	if len(d.left) != 0 {
 		head = append(head, "", "Not carried over:")
@@ -88,7 +86,7 @@ func (d *sketch) text(source string) ([]byte, error) {
 			head = append(head, "  "+l.String())
 		}
 	}
-	return writer{d.inv, d.comments, head}.text()
+	return writer{inv: d.inv, comments: d.comments, head: head}.text()
 }
 
 // String is one line: where, what, and why it is left.
@@ -116,10 +114,10 @@ func sortLeft(left []Left) {
 
 // drop takes out of the sketch what the problems are about, and reports whether
 // there was anything.
-func (d *sketch) drop(problems inventory.Problems) bool {
+func (d *sketch) drop(problems inventory.Problems, written values) bool {
 	gone := map[any]string{} // and why
 	for _, p := range problems {
-		if v := d.value(p.Path); v != nil && gone[v] == "" {
+		if v := written.around(p.Path); v != nil && gone[v] == "" {
 			gone[v] = p.What
 		}
 	}
@@ -190,66 +188,4 @@ func describe(v any) string {
 	default:
 		return "a value"
 	}
-}
-
-// value is the smallest part that a YAML path lies in and that an inventory
-// can do without. Nil: there is none.
-func (d *sketch) value(path string) any {
-	inv := d.inv
-	if m := regexp.MustCompile(`^services\[(\d+)\](?:\.real_servers\[(\d+)\])?`).FindStringSubmatch(path); m != nil {
-		i := index(m[1], len(inv.Services))
-		if i < 0 {
-			return nil
-		}
-		if j := index(m[2], len(inv.Services[i].RealServers)); j >= 0 {
-			return inv.Services[i].RealServers[j]
-		}
-		return inv.Services[i]
-	}
-	if m := regexp.MustCompile(`^tunnels\[(\d+)\]`).FindStringSubmatch(path); m != nil {
-		if i := index(m[1], len(inv.Tunnels)); i >= 0 {
-			return inv.Tunnels[i]
-		}
-		return nil
-	}
-	for _, h := range inv.Hosts {
-		rest, ok := strings.CutPrefix(path, "hosts."+h.Name+".")
-		if !ok {
-			continue
-		}
-		m := regexp.MustCompile(`^(routes|forwards|ipvs\.sync|ipvs\.timeouts|ipvs\.sysctls|gateway)(?:\[(\d+)\])?`).FindStringSubmatch(rest)
-		if m == nil {
-			return nil
-		}
-		switch m[1] {
-		case "routes":
-			if i := index(m[2], len(h.Routes)); i >= 0 {
-				return h.Routes[i]
-			}
-		case "forwards":
-			if i := index(m[2], len(h.Forwards)); i >= 0 {
-				return h.Forwards[i]
-			}
-		case "ipvs.sync":
-			if i := index(m[2], len(h.IPVS.Sync)); i >= 0 {
-				return h.IPVS.Sync[i]
-			}
-		case "ipvs.timeouts":
-			return &h.IPVS.Timeouts
-		case "ipvs.sysctls":
-			return &h.IPVS.Sysctls
-		case "gateway":
-			return &h.Gateways
-		}
-	}
-	return nil
-}
-
-// index reads the place in a list of so many; -1 when it is none.
-func index(text string, n int) int {
-	i, err := strconv.Atoi(text)
-	if err != nil || i < 0 || i >= n {
-		return -1
-	}
-	return i
 }

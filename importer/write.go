@@ -30,9 +30,12 @@ type writer struct {
 	inv      *inventory.Inventory
 	comments comments
 	head     []string
+	values   values // filled as they are written
 }
 
-func (w writer) text() ([]byte, error) {
+// text also returns where it wrote what.
+func (w writer) text() ([]byte, values, error) {
+	w.values = values{}
 	var b bytes.Buffer
 	for _, line := range w.head {
 		b.WriteString(strings.TrimRight("# "+printable(line), " ") + "\n")
@@ -40,9 +43,9 @@ func (w writer) text() ([]byte, error) {
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
 	if err := e.Encode(w.document().node()); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return b.Bytes(), e.Close()
+	return b.Bytes(), w.values, e.Close()
 }
 
 // printable keeps a comment a comment, whatever a source had in it.
@@ -82,8 +85,8 @@ func (w writer) document() *mapping {
 		put("networks", networks.node()).
 		put("ssh", ssh(common, inventory.SSH{}).node()).
 		put("hosts", hosts.node()).
-		put("tunnels", list(w.inv.Tunnels, w.tunnel, false)).
-		put("services", list(w.inv.Services, w.service, false))
+		put("tunnels", noteEach(w.values, "tunnels", w.inv.Tunnels, w.tunnel, false)).
+		put("services", noteEach(w.values, "services", w.inv.Services, w.service, false))
 }
 
 // commonSSH is what all hosts have, to be written once.
@@ -124,14 +127,15 @@ func ssh(s, common inventory.SSH) *mapping {
 }
 
 func (w writer) host(h *inventory.Host, common inventory.SSH) *mapping {
+	path := "hosts." + h.Name
 	nics := &mapping{}
 	for _, n := range h.NICs {
 		nics.put(n.Name, w.with(nic(n), n, ""))
 	}
-	route := func(r *inventory.Route) *yaml.Node {
+	route := func(_ string, r *inventory.Route) *yaml.Node {
 		return (&mapping{flow: true}).put("to", plain(r.To.String())).put("via", address(r.Via)).node()
 	}
-	forward := func(f *inventory.PortForward) *yaml.Node {
+	forward := func(_ string, f *inventory.PortForward) *yaml.Node {
 		return (&mapping{flow: true}).
 			put("listen", plain(f.Listen.String())).
 			put("to", plain(f.To.String())).
@@ -140,11 +144,11 @@ func (w writer) host(h *inventory.Host, common inventory.SSH) *mapping {
 	return (&mapping{}).
 		put("role", w.with(oneOrList(h.Roles, func(r inventory.Role) *yaml.Node { return plain(string(r)) }), h, "role")).
 		put("nics", nics.node()).
-		put("gateway", w.with(oneOrList(h.Gateways, address), h, "gateway")).
-		put("routes", list(h.Routes, route, false)).
+		put("gateway", w.values.note(path+".gateway", &h.Gateways, w.with(oneOrList(h.Gateways, address), h, "gateway"))).
+		put("routes", noteEach(w.values, path+".routes", h.Routes, route, false)).
 		put("manage_addresses", yes(h.ManageAddresses)).
-		put("forwards", list(h.Forwards, forward, false)).
-		put("ipvs", w.ipvs(h).node()).
+		put("forwards", noteEach(w.values, path+".forwards", h.Forwards, forward, false)).
+		put("ipvs", w.ipvs(path+".ipvs", h).node()).
 		put("ssh", ssh(h.SSH, common).node()).
 		put("serve", serve(h.Serve).node())
 }
@@ -169,11 +173,11 @@ func serve(s inventory.Serve) *mapping {
 	return m
 }
 
-func (w writer) ipvs(h *inventory.Host) *mapping {
+func (w writer) ipvs(path string, h *inventory.Host) *mapping {
 	m := &mapping{}
 	if t := h.IPVS.Timeouts; t != nil {
-		m.put("timeouts", (&mapping{flow: true}).
-			put("tcp", number(t.TCP)).put("tcpfin", number(t.TCPFin)).put("udp", number(t.UDP)).node())
+		m.put("timeouts", w.values.note(path+".timeouts", &h.IPVS.Timeouts, (&mapping{flow: true}).
+			put("tcp", number(t.TCP)).put("tcpfin", number(t.TCPFin)).put("udp", number(t.UDP)).node()))
 	}
 	sysctls := &mapping{flow: true}
 	for _, name := range slices.Sorted(maps.Keys(h.IPVS.Sysctls)) {
@@ -181,8 +185,8 @@ func (w writer) ipvs(h *inventory.Host) *mapping {
 		whole := func(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: s} }
 		sysctls.put(name, oneOrList(words, whole))
 	}
-	m.put("sysctls", sysctls.node())
-	return m.put("sync", list(h.IPVS.Sync, func(s *inventory.Sync) *yaml.Node {
+	m.put("sysctls", w.values.note(path+".sysctls", &h.IPVS.Sysctls, sysctls.node()))
+	return m.put("sync", noteEach(w.values, path+".sync", h.IPVS.Sync, func(_ string, s *inventory.Sync) *yaml.Node {
 		return (&mapping{flow: true}).
 			put("role", plain(s.Role)).
 			put("interface", plain(s.Interface)).
@@ -206,7 +210,7 @@ func addressUnless(a, preset netip.Addr) *yaml.Node {
 	return address(a)
 }
 
-func (w writer) tunnel(t *inventory.Tunnel) *yaml.Node {
+func (w writer) tunnel(_ string, t *inventory.Tunnel) *yaml.Node {
 	ends := &mapping{}
 	for _, e := range t.Ends {
 		ends.put(e.Host.Name, (&mapping{flow: true}).
@@ -221,7 +225,7 @@ func (w writer) tunnel(t *inventory.Tunnel) *yaml.Node {
 		put("ends", ends.node()).node()
 }
 
-func (w writer) service(s *inventory.Service) *yaml.Node {
+func (w writer) service(path string, s *inventory.Service) *yaml.Node {
 	m := (&mapping{}).
 		put("name", w.with(wordUnless(s.Name, unnamed(s)), s, "name")).
 		put("vip", w.with(address(s.VIP), s, "vip"))
@@ -248,13 +252,14 @@ func (w writer) service(s *inventory.Service) *yaml.Node {
 	if uses(modes.Traits.RoutesBack) {
 		m.put("return_route", w.with(wordUnless(s.ReturnRoute, inventory.ReturnDefault), s, "return_route"))
 	}
+	server := func(_ string, r *inventory.RealServer) *yaml.Node { return w.realServer(s, r) }
+	bare := !slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return says(s, r).node() != nil })
 	return m.put("scheduler", plain(s.Scheduler)).
 		put("scheduler_flags", list(s.Flags, plain, true)).
 		put("persistence", persistence(s)).
 		put("one_packet", yes(s.OnePacket)).
 		put("directors", list(s.Directors, func(h *inventory.Host) *yaml.Node { return plain(h.Name) }, true)).
-		put("real_servers", list(s.RealServers, func(r *inventory.RealServer) *yaml.Node { return w.realServer(s, r) },
-			!slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return says(s, r).node() != nil }))).node()
+		put("real_servers", noteEach(w.values, path+".real_servers", s.RealServers, server, bare)).node()
 }
 
 // unnamed is the name of a service whose inventory gives it none.
