@@ -8,13 +8,14 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lvsform/lvsform/importer/read"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
 )
 
 // Inventory makes an inventory of what a text tells of its director. The error
 // is Unknown where the director's own addresses are not all told.
-func (f *Found) Inventory(hints Hints) (*Result, error) {
+func Inventory(f *read.Found, hints Hints) (*Result, error) {
 	b := &builder{sketch: newSketch(hints.Topology), found: f, hints: hints}
 	b.left = slices.Clone(f.Left)
 	b.addNetworks()
@@ -41,7 +42,7 @@ func (f *Found) Inventory(hints Hints) (*Result, error) {
 // builder makes an inventory of a Found.
 type builder struct {
 	*sketch
-	found    *Found
+	found    *read.Found
 	hints    Hints
 	director *inventory.Host
 	unknown  Unknown
@@ -200,7 +201,7 @@ func several(names []string) string {
 	return fmt.Sprintf("%s (and %d more)", names[0], len(names)-1)
 }
 
-func (b *builder) addService(f Service) {
+func (b *builder) addService(f read.Service) {
 	s := &inventory.Service{
 		Name: f.Name, VIP: f.VIP, Port: f.Port, Protocol: f.Protocol,
 		ARP: inventory.ARPSysctl, ReturnRoute: inventory.ReturnDefault,
@@ -208,7 +209,7 @@ func (b *builder) addService(f Service) {
 		Directors: []*inventory.Host{b.director},
 	}
 	s.Name = cmp.Or(s.Name, unnamed(s))
-	from := Left{Line: f.Line, Text: "virtual service " + unnamed(s)}
+	from := read.Left{Line: f.Line, Text: "virtual service " + unnamed(s)}
 	for _, r := range f.RealServers {
 		if server := b.realServer(s, r); server != nil {
 			s.RealServers = append(s.RealServers, server)
@@ -235,13 +236,13 @@ func (b *builder) addService(f Service) {
 	b.inv.Services = append(b.inv.Services, s)
 }
 
-func (b *builder) realServer(s *inventory.Service, f RealServer) *inventory.RealServer {
+func (b *builder) realServer(s *inventory.Service, f read.RealServer) *inventory.RealServer {
 	what := "real server " + netip.AddrPortFrom(f.Address, f.Port).String()
 	switch {
 	case b.director.NICWith(f.Address) != nil:
 		b.leave(f.Line, what, "it is the director itself, which an inventory does not have as its own real server")
 		return nil
-	case !usable(f.Address) || slices.ContainsFunc(b.found.Services, func(s Service) bool { return s.VIP == f.Address }):
+	case !usable(f.Address) || slices.ContainsFunc(b.found.Services, func(s read.Service) bool { return s.VIP == f.Address }):
 		b.leave(f.Line, what, "a real server of an inventory cannot have this address")
 		return nil
 	}
@@ -253,7 +254,7 @@ func (b *builder) realServer(s *inventory.Service, f RealServer) *inventory.Real
 	if r.Encapsulation.Type == "" {
 		r.Encapsulation.Type = "ipip"
 	}
-	b.origins[r] = Left{Line: f.Line, Text: what + " of " + unnamed(s)}
+	b.origins[r] = read.Left{Line: f.Line, Text: what + " of " + unnamed(s)}
 	return r
 }
 

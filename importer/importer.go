@@ -1,77 +1,23 @@
-// Package importer writes inventories from what exists: a keepalived.conf, an
-// ldirectord.cf, a dump of ipvsadm, or live hosts. A source's own defaults are
-// honoured, what an inventory cannot say is listed with its line, and what is
-// nonsense is reported and not guessed at.
-//
-// Each source has a file of its own that reads it into a Found; write.go makes
-// an inventory of that.
+// Package importer writes inventories from what exists: what package read has
+// found in the files of other programs, or live hosts. It builds a topology
+// around that and writes it. What an inventory cannot say is listed, and what no
+// source tells is assumed in a comment, or asked for.
 package importer
 
 import (
-	"net/netip"
-
+	"github.com/lvsform/lvsform/importer/read"
 	"github.com/lvsform/lvsform/inventory"
 )
 
-// MaxSize is the longest source in bytes that is read.
-const MaxSize = 16 << 20
-
-// Found is what a source tells. Where it comes from text, things carry the
-// line they begin on.
-type Found struct {
-	Source   string // the file's name, or what else it was read from
-	Director Director
-	VIPs     []VIP
-	Services []Service
-	Left     []Left // what is not carried over, in the order of the source
-}
-
-// Director is what a source tells of the host it is for; all of it may be empty.
-type Director struct {
-	Name    string // keepalived's router_id
-	NIC     string // where the VIPs go
-	Address netip.Addr
-	Sync    []inventory.Sync
-	// Timeouts of IPVS, nil where the source does not set them.
-	Timeouts *inventory.Timeouts
-}
-
-// VIP is an address that moves with VRRP.
-type VIP struct {
-	Line   int
-	Prefix netip.Prefix // as written; a bare address has its full length
-	Device string
-}
-
-// Service is a virtual service in the words of the inventory.
-type Service struct {
-	Line        int
-	Name        string // empty: none in the source
-	VIP         netip.Addr
-	Port        uint16
-	Protocol    inventory.Protocol
-	Scheduler   string
-	Flags       []string
-	Persistence inventory.Persistence
-	OnePacket   bool
-	RealServers []RealServer
-}
-
-// RealServer is a destination of a Service.
-type RealServer struct {
-	Line           int
-	Address        netip.Addr
-	Port           uint16
-	Weight         uint32
-	UpperThreshold uint32
-	LowerThreshold uint32
-	Mode           inventory.Mode
-	Encapsulation  inventory.Encapsulation // of ModeTUN
-}
-
-// Left is something of the source that the inventory does not have.
-type Left struct {
-	Line int    // 0: the source has no lines
-	Text string // as written, secrets masked
-	Why  string
+// Result is an inventory made of what exists, and what there is to say of it.
+type Result struct {
+	Text      []byte // the file; it can be parsed
+	Inventory *inventory.Inventory
+	Left      []read.Left // what is not carried over
+	Assumed   []string    // what no source tells; each stands as a comment in Text, too
+	// Pending is what a plan would change on the hosts that were looked at.
+	Pending []string
+	// Problems are the static rules of the modes that the inventory breaks:
+	// what exists cannot work, or not all of it is told.
+	Problems inventory.Problems
 }

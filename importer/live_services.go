@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/lvsform/lvsform/firewall"
+	"github.com/lvsform/lvsform/importer/read"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/state"
@@ -157,7 +158,7 @@ func (l *live) addServices() {
 		for _, d := range s.destinations {
 			if r := l.realServer(s, inv, d); r != nil {
 				inv.RealServers = append(inv.RealServers, r)
-				l.origins[r] = Left{Text: s.directors[0].Name + ": " + state.Text(d)}
+				l.origins[r] = read.Left{Text: s.directors[0].Name + ": " + state.Text(d)}
 			}
 		}
 		if len(inv.RealServers) == 0 {
@@ -171,7 +172,7 @@ func (l *live) addServices() {
 				fitConntrack(h.inv)
 			}
 		}
-		l.origins[inv] = Left{Text: s.directors[0].Name + ": " + state.Text(s.item)}
+		l.origins[inv] = read.Left{Text: s.directors[0].Name + ": " + state.Text(s.item)}
 		s.inv = inv
 		inv.LocalAddresses = s.localAddresses()
 		l.inv.Services = append(l.inv.Services, inv)

@@ -4,43 +4,30 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
+	"github.com/lvsform/lvsform/importer/read"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
 )
-
-// Result is an inventory made of what exists, and what there is to say of it.
-type Result struct {
-	Text      []byte // the file; it can be parsed
-	Inventory *inventory.Inventory
-	Left      []Left   // what is not carried over
-	Assumed   []string // what no source tells; each stands as a comment in Text, too
-	// Pending is what a plan would change on the hosts that were looked at.
-	Pending []string
-	// Problems are the static rules of the modes that the inventory breaks:
-	// what exists cannot work, or not all of it is told.
-	Problems inventory.Problems
-}
 
 // sketch is an inventory in the making.
 type sketch struct {
 	inv      *inventory.Inventory
 	comments comments
 	assumed  []string
-	left     []Left
-	origins  map[any]Left // where services and real servers come from
+	left     []read.Left
+	origins  map[any]read.Left // where services and real servers come from
 }
 
 func newSketch(name string) *sketch {
 	return &sketch{
 		inv:      &inventory.Inventory{Version: 1, Name: name},
-		comments: comments{}, origins: map[any]Left{},
+		comments: comments{}, origins: map[any]read.Left{},
 	}
 }
 
 func (d *sketch) leave(line int, what, why string, args ...any) {
-	d.left = append(d.left, Left{Line: line, Text: what, Why: fmt.Sprintf(why, args...)})
+	d.left = append(d.left, read.Left{Line: line, Text: what, Why: fmt.Sprintf(why, args...)})
 }
 
 // assume notes what is not known. What is the value's name for people; the
@@ -89,20 +76,9 @@ func (d *sketch) text(source string) ([]byte, values, error) {
 	return writer{inv: d.inv, comments: d.comments, head: head}.text()
 }
 
-// String is one line: where, what, and why it is left.
-func (l Left) String() string {
-	s := oneLine(l.Text) + ": " + oneLine(l.Why)
-	if l.Line != 0 {
-		s = fmt.Sprintf("line %d: ", l.Line) + s
-	}
-	return s
-}
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
 // sortLeft puts what has lines into their order, and the rest behind it.
-func sortLeft(left []Left) {
-	slices.SortStableFunc(left, func(a, b Left) int {
+func sortLeft(left []read.Left) {
+	slices.SortStableFunc(left, func(a, b read.Left) int {
 		switch {
 		case a.Line == 0 || b.Line == 0:
 			return b.Line - a.Line

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lvsform/lvsform/importer"
+	"github.com/lvsform/lvsform/importer/read"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/inventory/inventorytest"
 	"github.com/lvsform/lvsform/modes"
@@ -120,7 +121,7 @@ func TestLawOfDumps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		wants := modes.Desire(parse(t, modestest.Inventory().Draw(t, "inventory")), nil)["lb"]
 		text := dump(wants)
-		found, err := importer.IPVSAdm("dump", []byte(text))
+		found, err := read.IPVSAdm("dump", []byte(text))
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
@@ -129,7 +130,7 @@ func TestLawOfDumps(t *testing.T) {
 			hints.Directors = append(hints.Directors, importer.DirectorHint{Name: "lb", Address: netip.MustParsePrefix(a)})
 		}
 		hints.Gateways = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:1::1")}
-		r, err := found.Inventory(hints)
+		r, err := importer.Inventory(found, hints)
 		// Fullnat's source NAT, by which it reaches far, is no part of a dump.
 		nat := strings.Contains(text, " -m ")
 		if nat && strings.Contains(fmt.Sprint(err), "dr and nat need that") {
@@ -174,7 +175,7 @@ func TestAnyFound(t *testing.T) {
 	small := rapid.Uint32Range(0, 70000)
 	port := rapid.Uint16Range(0, 3)
 	rapid.Check(t, func(t *rapid.T) {
-		f := &importer.Found{Source: "drawn", Director: importer.Director{
+		f := &read.Found{Source: "drawn", Director: read.Director{
 			Name: word.Draw(t, "router id"), NIC: word.Draw(t, "nic"), Address: addr.Draw(t, "director"),
 		}}
 		if rapid.Bool().Draw(t, "settings") {
@@ -183,10 +184,10 @@ func TestAnyFound(t *testing.T) {
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "vips") {
 			a := addr.Draw(t, "vrrp")
-			f.VIPs = append(f.VIPs, importer.VIP{Prefix: netip.PrefixFrom(a, rapid.IntRange(0, a.BitLen()).Draw(t, "bits")), Device: word.Draw(t, "device")})
+			f.VIPs = append(f.VIPs, read.VIP{Prefix: netip.PrefixFrom(a, rapid.IntRange(0, a.BitLen()).Draw(t, "bits")), Device: word.Draw(t, "device")})
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "services") {
-			s := importer.Service{
+			s := read.Service{
 				Line: 1, Name: word.Draw(t, "name"), VIP: addr.Draw(t, "vip"), Port: port.Draw(t, "port"),
 				Protocol:  rapid.SampledFrom([]inventory.Protocol{"", "tcp", "udp"}).Draw(t, "protocol"),
 				Scheduler: rapid.SampledFrom([]string{"", "rr", "what"}).Draw(t, "scheduler"), Flags: []string{"flag-1", word.Draw(t, "flag")}[:rapid.IntRange(0, 2).Draw(t, "flags")],
@@ -194,7 +195,7 @@ func TestAnyFound(t *testing.T) {
 				OnePacket:   rapid.Bool().Draw(t, "one packet"),
 			}
 			for range rapid.IntRange(0, 3).Draw(t, "servers") {
-				s.RealServers = append(s.RealServers, importer.RealServer{
+				s.RealServers = append(s.RealServers, read.RealServer{
 					Line: 2, Address: addr.Draw(t, "rip"), Port: port.Draw(t, "rport"), Weight: small.Draw(t, "weight"),
 					UpperThreshold: small.Draw(t, "upper"), LowerThreshold: small.Draw(t, "lower"), Mode: mode.Draw(t, "mode"),
 					Encapsulation: inventory.Encapsulation{Type: rapid.SampledFrom([]string{"", "gue", "gre", "x"}).Draw(t, "tunnel"), Port: port.Draw(t, "tunnel port")},
@@ -206,7 +207,7 @@ func TestAnyFound(t *testing.T) {
 		if rapid.Bool().Draw(t, "told") {
 			hints.Directors = []importer.DirectorHint{{Name: "lb", Address: netip.MustParsePrefix("192.0.2.3/32")}}
 		}
-		r, err := f.Inventory(hints)
+		r, err := importer.Inventory(f, hints)
 		if err != nil {
 			return // said, not guessed
 		}
@@ -218,13 +219,13 @@ func TestAnyFound(t *testing.T) {
 
 // Every fact that the source lacks is asked for at once.
 func TestUnknown(t *testing.T) {
-	read := func(text string, hints importer.Hints) string {
-		found, err := importer.IPVSAdm("dump", []byte(text))
+	ask := func(text string, hints importer.Hints) string {
+		found, err := read.IPVSAdm("dump", []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
 		hints.NIC, hints.Source, hints.File = "eth0", "dump", "imported.yaml"
-		if _, err = found.Inventory(hints); err == nil {
+		if _, err = importer.Inventory(found, hints); err == nil {
 			t.Fatalf("%q with %v: nothing is asked", text, hints)
 		}
 		return err.Error()
@@ -235,7 +236,7 @@ func TestUnknown(t *testing.T) {
 -a -t 192.0.2.30:80 -r 198.51.100.5:80 -m
 -a -t 192.0.2.30:80 -r 203.0.113.4:80 -i
 `
-	got := []string{read(text, importer.Hints{}), read(text, lb)}
+	got := []string{ask(text, importer.Hints{}), ask(text, lb)}
 	want := []string{
 		"the source does not tell the director's own address, on the NIC towards the real servers; say --director NAME=ADDRESS",
 		`real server 198.51.100.4 (and 1 more) is in no network of director lb, and dr and nat need that; say --director lb=ADDRESS for its address there, or --network NAME=PREFIX for the prefix that holds both

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/importer"
+	"github.com/lvsform/lvsform/importer/read"
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -31,9 +32,9 @@ is written all the same; the rule is told, and the exit status is 1.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		newImportText("ipvsadm", "a dump of ipvsadm -Sn", importer.IPVSAdm),
-		newImportText("keepalived", "a keepalived.conf", importer.Keepalived),
-		newImportText("ldirectord", "an ldirectord.cf", importer.Ldirectord),
+		newImportText("ipvsadm", "a dump of ipvsadm -Sn", read.IPVSAdm),
+		newImportText("keepalived", "a keepalived.conf", read.Keepalived),
+		newImportText("ldirectord", "an ldirectord.cf", read.Ldirectord),
 		newImportLive(),
 	)
 	return cmd
@@ -118,7 +119,7 @@ func (f *importFlags) writeOut(text []byte) error {
 }
 
 // newImportText makes the command for one kind of text.
-func newImportText(kind, what string, read func(file string, data []byte) (*importer.Found, error)) *cobra.Command {
+func newImportText(kind, what string, parse func(file string, data []byte) (*read.Found, error)) *cobra.Command {
 	var (
 		f         importFlags
 		directors []string
@@ -152,14 +153,14 @@ asked for, by the name of the flag that tells it.`,
 			if err != nil {
 				return err
 			}
-			found, err := read(args[0], data)
+			found, err := parse(args[0], data)
 			if err == nil && len(found.Services) == 0 {
 				// A pipe from a command that failed is empty, too.
 				err = fault.New(fault.Input, "%s: there is no virtual service in it", args[0])
 			}
 			if err == nil {
 				var r *importer.Result
-				if r, err = found.Inventory(hints); err == nil {
+				if r, err = importer.Inventory(found, hints); err == nil {
 					return f.write(cmd, r)
 				}
 			}
@@ -196,7 +197,7 @@ func readSource(cmd *cobra.Command, name string) ([]byte, error) {
 		defer f.Close() //nolint:errcheck // it was only read
 		r = f
 	}
-	data, err := io.ReadAll(io.LimitReader(r, importer.MaxSize+1))
+	data, err := io.ReadAll(io.LimitReader(r, read.MaxSize+1))
 	return data, fault.As(fault.Input, err)
 }
 
