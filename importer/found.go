@@ -293,16 +293,14 @@ func (b *builder) leaveVIPs() {
 func (b *builder) addSettings() {
 	f, h := b.found.Director, b.director
 	h.IPVS.Timeouts = f.Timeouts
+	preset := inventory.SyncDefaults()
 	for _, s := range f.Sync {
 		if egressOf(h, s.Interface) == nil {
 			b.leave(0, fmt.Sprintf("sync daemon %s on %s", s.Role, s.Interface),
 				"the director's address on %s is not known; say --director %s=ADDRESS%%%s", s.Interface, h.Name, s.Interface)
 			continue
 		}
-		if !s.Group.IsValid() {
-			s.Group = syncGroup()
-		}
-		s.Port, s.TTL = cmp.Or(s.Port, syncPort), cmp.Or(s.TTL, 1)
+		s.Group, s.Port, s.TTL = cmp.Or(s.Group, preset.Group), cmp.Or(s.Port, preset.Port), cmp.Or(s.TTL, preset.TTL)
 		h.IPVS.Sync = append(h.IPVS.Sync, &s)
 	}
 }

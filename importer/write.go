@@ -186,22 +186,18 @@ func (w writer) ipvs(path string, h *inventory.Host) *mapping {
 		sysctls.put(name, oneOrList(words, whole))
 	}
 	m.put("sysctls", w.values.note(path+".sysctls", &h.IPVS.Sysctls, sysctls.node()))
+	preset := inventory.SyncDefaults()
 	return m.put("sync", noteEach(w.values, path+".sync", h.IPVS.Sync, func(_ string, s *inventory.Sync) *yaml.Node {
 		return (&mapping{flow: true}).
 			put("role", plain(s.Role)).
 			put("interface", plain(s.Interface)).
 			put("id", numberUnless(s.ID, 0)).
 			put("max_len", numberUnless(s.MaxLen, 0)).
-			put("group", addressUnless(s.Group, syncGroup())).
-			put("port", numberUnless(s.Port, syncPort)).
-			put("ttl", numberUnless(s.TTL, 1)).node()
+			put("group", addressUnless(s.Group, preset.Group)).
+			put("port", numberUnless(s.Port, preset.Port)).
+			put("ttl", numberUnless(s.TTL, preset.TTL)).node()
 	}, false))
 }
-
-// What a sync daemon has when nothing is said.
-const syncPort = 8848
-
-func syncGroup() netip.Addr { return netip.AddrFrom4([4]byte{224, 0, 0, 81}) }
 
 func addressUnless(a, preset netip.Addr) *yaml.Node {
 	if a == preset {

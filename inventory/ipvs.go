@@ -43,8 +43,15 @@ func timeoutsOf(to **Timeouts) form {
 	})
 }
 
+// SyncDefaults is a daemon of which nothing is said: the kernel's own values
+// (start_sync_thread in ip_vs_sync.c).
+func SyncDefaults() Sync {
+	return Sync{Group: netip.AddrFrom4([4]byte{224, 0, 0, 81}), Port: 8848, TTL: 1}
+}
+
 func syncOf(h *Host, to **Sync) form {
-	s := &Sync{Group: netip.AddrFrom4([4]byte{224, 0, 0, 81}), Port: 8848, TTL: 1}
+	defaults := SyncDefaults()
+	s := &defaults
 	*to = s
 	return objectOf(object{
 		name: "Sync daemon",

@@ -288,8 +288,8 @@ func (d *dump) startDaemon(c *call) {
 		!d.oneOf(c.line, "sync role", role, []string{"master", "backup"}) {
 		return
 	}
-	s := syncDaemon(role)
-	s.Interface = "eth0" // DEF_MCAST_IFN of ipvsadm
+	s := inventory.SyncDefaults()
+	s.Role, s.Interface = role, "eth0" // DEF_MCAST_IFN of ipvsadm
 	if name, there := c.options["mcast-interface"]; there {
 		s.Interface = name
 	}

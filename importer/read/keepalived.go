@@ -174,7 +174,7 @@ func (c *conf) syncDaemon(st *statement) {
 		c.problem(st.line, "lvs_sync_daemon without an interface", "want one such as eth0")
 		return
 	}
-	d := syncDaemon("")
+	d := inventory.SyncDefaults()
 	d.Interface = st.words[1]
 	ok := c.source.device(st.line, d.Interface)
 	from, name, hasID := 2, "", false

@@ -223,11 +223,6 @@ func (t *source) encapsulation(line int, raw string, u tunnel) (inventory.Encaps
 	return e, true
 }
 
-// syncDaemon returns a daemon with the kernel's defaults (ip_vs_sync.c).
-func syncDaemon(role string) inventory.Sync {
-	return inventory.Sync{Role: role, Group: netip.AddrFrom4([4]byte{224, 0, 0, 81}), Port: 8848, TTL: 1}
-}
-
 // syncOption reads one of the daemon's numbers or its group.
 func (t *source) syncOption(line int, d *inventory.Sync, name, value string) bool {
 	var n uint64
