@@ -5,7 +5,6 @@ import (
 	"math"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes"
@@ -298,10 +297,4 @@ func (l *live) lackingAll() int {
 func usable(a netip.Addr) bool {
 	return a.IsValid() && a.Zone() == "" && !a.Is4In6() && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() &&
 		(a.Is4() || !a.IsLinkLocalUnicast())
-}
-
-func isWordy(name string) bool {
-	return name != "" && len(name) <= 15 && !strings.ContainsFunc(name, func(r rune) bool {
-		return r <= ' ' || r > '~' || strings.ContainsRune("/:%", r)
-	})
 }

@@ -56,7 +56,7 @@ func (l *live) ownAddresses() []nicAddress {
 			switch {
 			case !link.Up:
 				l.skip(h, i, "%s is down", i.Link)
-			case !isWordy(i.Link):
+			case !inventory.IsInterfaceName(i.Link):
 				l.skip(h, i, "an inventory cannot have a NIC of that name")
 			case isEdge(a, i.Prefix):
 				l.skip(h, i, "it is the network's own address, or its broadcast address")

@@ -73,6 +73,9 @@ func IsHostName(name string) bool { return hostName().takes(name) }
 // IsInterfaceName reports whether a NIC can have the name.
 func IsInterfaceName(name string) bool { return interfaceName().takes(name) }
 
+// IsDeviceName reports whether a device can have the name. It may be lo.
+func IsDeviceName(name string) bool { return deviceName().takes(name) }
+
 // plainName is a name that can be part of a file's name.
 func plainName() naming {
 	return naming{

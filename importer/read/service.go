@@ -269,12 +269,8 @@ func (t *source) addSync(line int, d inventory.Sync) bool {
 	return true
 }
 
-// device reports a name that the kernel takes for no device (dev_valid_name).
+// device reports a name that no device can have.
 func (t *source) device(line int, name string) bool {
-	const longest = 15
-	if name == "" || name == "." || name == ".." || len(name) > longest ||
-		strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("/:%", r) }) {
-		return t.problem(line, fmt.Sprintf("%q is not a device name", name), "want one such as eth0")
-	}
-	return true
+	return inventory.IsDeviceName(name) ||
+		t.problem(line, fmt.Sprintf("%q is not a device name", name), "want one such as eth0")
 }
