@@ -173,7 +173,7 @@ func (b *builder) checkReach() {
 			seen[r.Address] = true
 			routed := slices.ContainsFunc(b.hints.Gateways, func(g netip.Addr) bool { return g.Is4() == r.Address.Is4() })
 			switch {
-			case r.Mode == inventory.ModeDR || r.Mode == inventory.ModeNAT:
+			case modes.TraitsOf(r.Mode).NeedsSharedNetwork():
 				gaps.near = append(gaps.near, r.Address.String())
 			case !routed:
 				gaps.far = append(gaps.far, r.Address.String())

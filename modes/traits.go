@@ -44,6 +44,13 @@ func (t Traits) RoutesBack() bool {
 	return t.RepliesThroughDirector && t.Source == SourceClient
 }
 
+// NeedsSharedNetwork reports whether director and real server must have a network
+// in common: a packet for the VIP reaches the real server by its MAC address, or
+// the real server's route to the client has the director as its next hop.
+func (t Traits) NeedsSharedNetwork() bool {
+	return t.KeepsDestination && !t.Tunnelled || t.RoutesBack()
+}
+
 // TraitsOf returns the traits of a mode; the zero value for a mode this package
 // has no file for, which is a bug that Check reports.
 func TraitsOf(m inventory.Mode) Traits { return modeOf(m).traits }

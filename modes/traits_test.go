@@ -46,6 +46,15 @@ func TestRoutesBack(t *testing.T) {
 	}
 }
 
+// tun and fullnat reach a real server over routers. The others do not.
+func TestNeedsSharedNetwork(t *testing.T) {
+	for _, m := range allModes() {
+		if got, want := modes.TraitsOf(m).NeedsSharedNetwork(), m == inventory.ModeDR || m == inventory.ModeNAT; got != want {
+			t.Errorf("%s: %v, want %v", m, got, want)
+		}
+	}
+}
+
 // A key of the inventory belongs to the modes that do what it is about.
 func TestModeKeys(t *testing.T) {
 	for key, belongs := range map[string]func(modes.Traits) bool{

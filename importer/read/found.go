@@ -68,7 +68,7 @@ type RealServer struct {
 	UpperThreshold uint32
 	LowerThreshold uint32
 	Mode           inventory.Mode
-	Encapsulation  inventory.Encapsulation // of ModeTUN
+	Encapsulation  inventory.Encapsulation // of a mode that tunnels
 }
 
 // Left is something of the source that the inventory does not have.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 )
 
 // IPVSAdm reads what `ipvsadm -Sn` prints, or a script of ipvsadm commands that
@@ -255,7 +256,7 @@ func (d *dump) tunnel(c *call, mode inventory.Mode) (inventory.Encapsulation, bo
 		said++
 	}
 	switch {
-	case mode == inventory.ModeTUN:
+	case modes.TraitsOf(mode).Tunnelled:
 		return d.encapsulation(c.line, c.raw, u)
 	case said > 0:
 		return inventory.Encapsulation{}, d.problem(c.line, "tunnel options without a tunnel", "write -i, or leave them out")

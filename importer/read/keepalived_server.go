@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 )
 
 // persistenceDefault is keepalived's, in seconds (IPVS_SVC_PERSISTENT_TIMEOUT
@@ -172,7 +173,7 @@ func (c *conf) forwarding(st *statement) (f forwarding, ok bool) {
 	default:
 		return f, c.problem(st.line, fmt.Sprintf("unknown %s %q", st.keyword(), kind), "known: NAT, DR, TUN")
 	}
-	if f.mode != inventory.ModeTUN {
+	if !modes.TraitsOf(f.mode).Tunnelled {
 		c.noMore(st, 2)
 		return f, true
 	}

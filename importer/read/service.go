@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 )
 
 // reading is a service whose source has not been read to its end. What does not
@@ -111,19 +112,20 @@ func (t *source) check(s *Service, d reading) {
 // checkServer checks a real server against its service.
 func (t *source) checkServer(s *Service, r *RealServer) bool {
 	ok := true
-	if r.Mode != inventory.ModeTUN && r.Address.BitLen() != s.VIP.BitLen() {
+	traits := modes.TraitsOf(r.Mode)
+	if !traits.Tunnelled && r.Address.BitLen() != s.VIP.BitLen() {
 		ok = t.problem(r.Line, fmt.Sprintf("real server %s is of another family than the VIP %s", r.Address, s.VIP), "only tunnels join the two")
 	}
 	if r.LowerThreshold > r.UpperThreshold { // ip_vs_add_dest refuses it, also for an upper one of 0
 		ok = t.problem(r.Line, fmt.Sprintf("the lower threshold %d is more than the upper, %d", r.LowerThreshold, r.UpperThreshold), "want an upper threshold above it")
 	}
-	if r.Port == 0 && r.Mode == inventory.ModeNAT && s.Port != 0 {
+	if r.Port == 0 && !traits.KeepsDestination && s.Port != 0 {
 		ok = t.problem(r.Line, fmt.Sprintf("real server %s gets packets at port 0, where nothing listens", r.Address), "write its port")
 	}
 	// Packets keep their port in dr and tun, and in persistent services of
 	// every port (ip_vs_sched_persist); ipvsadm(8) takes the service's port
 	// there, whatever is written.
-	if r.Port != s.Port && (r.Mode != inventory.ModeNAT || s.Port == 0) {
+	if r.Port != s.Port && (traits.KeepsDestination || s.Port == 0) {
 		if r.Port != 0 {
 			why := fmt.Sprintf("packets keep their port, %d, in mode %s", s.Port, r.Mode)
 			if s.Port == 0 {
