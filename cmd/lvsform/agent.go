@@ -15,7 +15,7 @@ import (
 func newAgent() *cobra.Command {
 	return &cobra.Command{
 		Use:    "agent",
-		Short:  "Answer a workstation's lvsform on standard input and output",
+		Short:  "Serve lvsform at a workstation, on standard input and output",
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -28,9 +28,9 @@ type changeFlags struct {
 func (f *changeFlags) add(cmd *cobra.Command) {
 	f.sshFlags.add(cmd)
 	f.planFlags.add(cmd)
-	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask")
-	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print what was done as JSON, when it is done; needs --yes, or a saved plan")
-	cmd.Flags().DurationVar(&f.drain, "drain", 10*time.Second, "how long a destination that is removed may keep its connections; 0 does not wait")
+	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask for confirmation")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "at the end, print what was done as JSON; needs --yes, or a saved plan")
+	cmd.Flags().DurationVar(&f.drain, "drain", 10*time.Second, "how long to wait for the connections of a destination before it is removed; 0: do not wait")
 }
 
 func newApply() *cobra.Command {
@@ -40,15 +40,15 @@ func newApply() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "apply [FILE | PLAN]",
-		Short: "Make the hosts as the inventory says, and prove it with test traffic",
-		Long: `Make the hosts as the inventory says, and prove it with test traffic.
+		Short: "Change the hosts to match the inventory, and prove it with test traffic",
+		Long: `Change the hosts to match the inventory, and prove it with test traffic.
 
-The plan is shown and asked about first. A run that is cut short is taken up by
-running the same command again: each host's journal holds what was done.
+First it shows the plan, and asks. If a run is interrupted, run the same command
+again: it resumes, because each host's journal lists what was done.
 
-PLAN is a plan that lvsform plan --out saved. It is carried out as it is,
-without asking, or not at all: when a host is not as it was when the plan was
-made, nothing is changed and the difference is shown.`,
+PLAN is a plan that lvsform plan --out saved. It is carried out exactly, without
+asking. If a host has changed since the plan was made, nothing is changed, and
+the difference is shown.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			saved, inv, err := load(args)
@@ -73,7 +73,7 @@ made, nothing is changed and the difference is shown.`,
 		},
 	}
 	flags.add(cmd)
-	cmd.Flags().BoolVar(&noVerify, "no-verify", false, "send no test traffic afterwards")
+	cmd.Flags().BoolVar(&noVerify, "no-verify", false, "do not send test traffic at the end")
 	return cmd
 }
 

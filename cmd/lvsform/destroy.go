@@ -11,9 +11,9 @@ func newDestroy() *cobra.Command {
 		Short: "Put every host back as it was found",
 		Long: `Put every host back as it was found.
 
-What was there before the first apply is restored from the journal that each
-host keeps; then the journal and the agent are removed. Kernel modules stay
-loaded: nothing tells who else has come to use them.`,
+Each host has a journal of what was there before the first apply. lvsform
+restores that, and then removes the journal and the agent. Kernel modules stay
+loaded, because other programs may use them now.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := flags.open(cmd, args)

@@ -20,8 +20,8 @@ func newDrift() *cobra.Command {
 		Short: "Report how hosts differ from what was applied last",
 		Long: `Report how hosts differ from what was applied last.
 
-The journals on the hosts say what was applied; what FILE asks for by now plays
-no part, it only says which topology and which hosts. Nothing is changed.`,
+The journals on the hosts list what was applied. FILE only names the topology and
+the hosts; they are not compared with it. Nothing is changed.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := ssh.open(cmd, args)
@@ -60,11 +60,11 @@ no part, it only says which topology and which hosts. Nothing is changed.`,
 		},
 	}
 	ssh.add(cmd)
-	cmd.Flags().StringSliceVar(&only, "host", nil, "only these hosts")
-	cmd.Flags().StringSliceVar(&forget, "forget-host", nil, "hosts that have left the inventory and are gone for good")
+	cmd.Flags().StringSliceVar(&only, "host", nil, "report only on these hosts")
+	cmd.Flags().StringSliceVar(&forget, "forget-host", nil, "hosts that have left the inventory and are gone for good: do not connect to them")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when a host has drifted")
-	cmd.Flags().BoolVar(&quiet, "quiet", false, "print nothing but errors; the exit status tells")
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "print only errors; read the exit status")
 	cmd.MarkFlagsMutuallyExclusive("json", "quiet")
 	return cmd
 }

@@ -19,13 +19,13 @@ func newExplain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain [FILE [SERVICE]]",
 		Short: "Show how a packet travels to each service, and how the reply comes back",
-		Long: `Show how a packet travels to each service (or to SERVICE alone), and how the
-reply comes back: every hop with its addresses, and every change with who makes
-it and the setting that allows it. It is computed from the inventory FILE; no
-host is contacted.
+		Long: `Show how a packet travels to each service, or to SERVICE alone, and how the
+reply comes back. Every hop has its addresses. Every change of the packet has
+the host that makes it, and the setting that allows it. The inventory FILE is
+enough for this: no host is contacted.
 
-Unless flags say otherwise, the packet is from the service's first client and
-goes to the first real server of each forwarding mode: the others' is alike.`,
+The packet is from the service's first client, and goes to the first real server
+of each forwarding mode. Flags choose others.`,
 		Args: cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if asJSON {
@@ -56,8 +56,8 @@ goes to the first real server of each forwarding mode: the others' is alike.`,
 		},
 	}
 	cmd.Flags().StringVar(&client, "client", "", "the client host that sends the packet")
-	cmd.Flags().StringVar(&server, "real-server", "", "the real server that gets it")
-	cmd.Flags().StringVar(&format, "format", "text", "text, mermaid (a sequence diagram) or json")
+	cmd.Flags().StringVar(&server, "real-server", "", "the real server that gets the packet")
+	cmd.Flags().StringVar(&format, "format", "text", "the output: text, mermaid (a sequence diagram) or json")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "the same as --format json")
 	return cmd
 }

@@ -22,12 +22,12 @@ func newImport() *cobra.Command {
 		Use:   "import",
 		Short: "Write an inventory from what exists",
 		Long: `Write an inventory from what exists: the configuration of another program, or
-live hosts. Nothing is changed anywhere.
+live hosts. Nothing is changed on any host.
 
-The inventory goes to standard output. What is not carried over, and what is
-assumed because no source tells it, goes to standard error, and stands in the
-inventory as comments. If the inventory breaks a rule of the forwarding modes it
-is written all the same; the rule is told, and the exit status is 1.`,
+The inventory goes to standard output. Standard error lists what is not carried
+over, and what is assumed because the source does not say it. Comments in the
+inventory say the same. If the inventory breaks a rule of the forwarding modes,
+it is still written; the rule is reported, and the exit status is 1.`,
 		Args: cobra.NoArgs, // a source that is none
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -52,9 +52,9 @@ type importFlags struct {
 func (f *importFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.name, "name", "", "the topology's name (default: the director's)")
 	cmd.Flags().StringVar(&f.out, "out", "", "write the inventory to this file")
-	cmd.Flags().BoolVar(&f.force, "force", false, "replace the file of --out if it is there")
-	cmd.Flags().StringArrayVar(&f.networks, "network", nil, "a network as NAME=PREFIX; may be given again")
-	cmd.Flags().StringVar(&f.nic, "nic", "eth0", "the name of NICs that the source does not tell")
+	cmd.Flags().BoolVar(&f.force, "force", false, "replace the file of --out if it exists")
+	cmd.Flags().StringArrayVar(&f.networks, "network", nil, "a network as NAME=PREFIX; repeat it for each network")
+	cmd.Flags().StringVar(&f.nic, "nic", "eth0", "the name of NICs, if the source does not say it")
 }
 
 func (f *importFlags) hints(source string) (importer.Hints, error) {
@@ -128,10 +128,11 @@ func newImportText(kind, what string, parse func(file string, data []byte) (*rea
 	cmd := &cobra.Command{
 		Use:   kind + " FILE",
 		Short: "Write an inventory from " + what,
-		Long: `Write an inventory from ` + what + `; FILE - is standard input.
+		Long: `Write an inventory from ` + what + `. FILE may be -, which is
+standard input.
 
-A text tells of one director. What it does not tell and nobody should guess is
-asked for, by the name of the flag that tells it.`,
+A text describes one director. If a fact is missing and a guess would be wrong,
+the error names the flag that states it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			source := kind + " " + filepath.Base(args[0])
@@ -168,7 +169,7 @@ asked for, by the name of the flag that tells it.`,
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringArrayVar(&directors, "director", nil, "the director's own address as NAME=ADDRESS[/LENGTH][%NIC]; again for each of its NICs")
+	cmd.Flags().StringArrayVar(&directors, "director", nil, "the director's own address as NAME=ADDRESS[/LENGTH][%NIC]; repeat it for each of its NICs")
 	cmd.Flags().StringArrayVar(&gateways, "gateway", nil, "the director's default route, one for each family")
 	return cmd
 }

@@ -28,12 +28,13 @@ func newImportLive() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "live [NAME=][USER@]ADDRESS[:PORT]...",
 		Short: "Write an inventory from live hosts",
-		Long: `Write an inventory from live hosts, which are looked at over SSH: directors, and
-as many as there are of their real servers, gateways and clients. A plan for
-the inventory is empty wherever an inventory can say what the hosts have.
+		Long: `Write an inventory from live hosts. lvsform reads them over SSH. Name the
+directors, and all of their real servers, gateways and clients that you can
+reach. A plan for the inventory is empty wherever an inventory can say what the
+hosts have.
 
-NAME is the host's name in the inventory; when there is none it is made of
-ADDRESS. A single word is what ssh_config(5) or the resolver knows under it.`,
+NAME is the host's name in the inventory. Without it, the name is made from
+ADDRESS. A single word is a host of ssh_config(5), or a name that resolves.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			targets := &inventory.Inventory{Name: "import"}

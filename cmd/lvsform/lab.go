@@ -18,13 +18,13 @@ func newLab() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab [FILE] [-- COMMAND...]",
 		Short: "Boot the inventory as a lab and run COMMAND at its workstation",
-		Long: `Boot the inventory as a lab: every host on this machine, with its own network,
-files and SSH server, on a real Linux kernel. COMMAND (an interactive shell if
-there is none) runs at a workstation that reaches every host, in a directory
-that holds FILE as lvsform.yaml. Its exit status is this command's.
+		Long: `Boot the inventory as a lab on this machine. Every host has its own network,
+files and SSH server, on a real Linux kernel. COMMAND runs at a workstation that
+reaches every host, in a directory that has FILE as lvsform.yaml. Without
+COMMAND, it is an interactive shell. The exit status is that of COMMAND.
 
-The workstation sees the files of this machine; nothing written in a lab
-outlives it.`,
+The workstation sees the files of this machine. Files written in a lab are gone
+when it ends.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file, command := args, []string(nil)
 			if n := cmd.ArgsLenAtDash(); n >= 0 {

@@ -17,9 +17,9 @@ func newList() *cobra.Command {
 		Short: "List the topologies on the inventory's hosts, and what each host holds",
 		Long: `List the topologies on the inventory's hosts, and what each host holds.
 
-The journals on the hosts are read, those of other topologies too. Hosts that
-have left the inventory and are named in a journal of its topology are listed
-as well. Nothing is changed.`,
+It reads all journals on the hosts, also those of other topologies. It also lists
+hosts that have left the inventory, if a journal of the topology names them.
+Nothing is changed.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := ssh.open(cmd, args)
@@ -45,6 +45,6 @@ as well. Nothing is changed.`,
 	}
 	ssh.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the list as JSON, with every item")
-	cmd.Flags().BoolVar(&items, "items", false, "list every item, and what was found before it")
+	cmd.Flags().BoolVar(&items, "items", false, "list every item, and what was there before")
 	return cmd
 }

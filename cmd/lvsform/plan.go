@@ -20,9 +20,9 @@ type planFlags struct {
 }
 
 func (f *planFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&f.only.Hosts, "host", nil, "only these hosts; what needs others to come first is held back")
-	cmd.Flags().StringSliceVar(&f.only.Services, "service", nil, "only what these services need")
-	cmd.Flags().StringSliceVar(&f.forget, "forget-host", nil, "hosts that have left the inventory and are gone for good: do not connect to them any more")
+	cmd.Flags().StringSliceVar(&f.only.Hosts, "host", nil, "plan only for these hosts; actions that need other hosts first are held back")
+	cmd.Flags().StringSliceVar(&f.only.Services, "service", nil, "plan only what these services need")
+	cmd.Flags().StringSliceVar(&f.forget, "forget-host", nil, "hosts that have left the inventory and are gone for good: do not connect to them")
 }
 
 func (f *planFlags) any() bool {
@@ -59,14 +59,14 @@ func newPlan() *cobra.Command {
 		Short: "Show what apply would change on each host, and why",
 		Long: `Show what apply would change on each host, and why.
 
-FILE is the inventory, lvsform.yaml unless said otherwise. Every host is
-connected to and observed; nothing is changed, but for the agent being put into
-/var/lib/lvsform/agent when a host does not have it yet. Hosts that have left
-the inventory and still hold something are among them: what they hold is put
-back as it was found.
+FILE is the inventory; the default is lvsform.yaml. lvsform connects to every
+host and reads its state. It changes nothing, except that it puts the agent into
+/var/lib/lvsform/agent if a host does not have it yet. Hosts that have left the
+inventory and still hold something are in the plan too: they are put back as
+they were found.
 
-With --out the plan is saved; lvsform apply PLAN then does exactly that, or
-nothing, if a host has changed since.`,
+--out saves the plan. lvsform apply PLAN then does exactly that, or nothing if a
+host has changed since.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := ssh.open(cmd, args)
@@ -112,8 +112,8 @@ nothing, if a host has changed since.`,
 	cmd.Flags().BoolVar(&destroy, "destroy", false, "plan what lvsform destroy would do")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are changes")
-	cmd.Flags().BoolVar(&diffOnly, "diff-only", false, "print only what changes, and nothing when nothing does")
-	cmd.Flags().BoolVar(&quiet, "quiet", false, "print nothing but errors; the exit status tells")
+	cmd.Flags().BoolVar(&diffOnly, "diff-only", false, "print only changes and errors, and nothing when there are none")
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "print only errors; read the exit status")
 	cmd.MarkFlagsMutuallyExclusive("json", "diff-only", "quiet")
 	return cmd
 }

@@ -21,8 +21,9 @@ func newSchema() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema [NAME]",
 		Short: "Print the JSON Schema of the inventory, or of another document",
-		Long: `Print the JSON Schema (draft 2020-12) of a document: of the inventory, for
-editors, or of what lvsform itself prints with --json or saves. NAME is one of
+		Long: `Print the JSON Schema (draft 2020-12) of a document. Without NAME it is the
+inventory, for editors. With NAME it is a document that lvsform prints with
+--json or saves. NAME is one of
 ` + strings.Join(schemaNames(), ", ") + `.`,
 		Args:      cobra.MaximumNArgs(1),
 		ValidArgs: schemaNames(),

@@ -13,7 +13,7 @@ func newShow() *cobra.Command {
 		Use:   "show PLAN",
 		Short: "Show a saved plan",
 		Long: `Show a plan that lvsform plan --out saved, as lvsform plan printed it. No host is
-contacted: whether the hosts are still as they were is seen by lvsform apply.`,
+contacted. lvsform apply checks whether the hosts are still the same.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			text, err := readFile(args[0])

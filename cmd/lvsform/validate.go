@@ -25,7 +25,7 @@ func newValidate() *cobra.Command {
 		Use:   "validate [FILE]",
 		Short: "Check an inventory without contacting a host",
 		Long: `Check the inventory FILE (default ` + defaultFile + `): its syntax, its types, and every rule
-of the forwarding modes that can be told from the file alone. All mistakes are
+of the forwarding modes that can be checked without a host. All mistakes are
 reported, each with its line and column.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

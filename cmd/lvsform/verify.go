@@ -22,12 +22,13 @@ func newVerify() *cobra.Command {
 		Short: "Send test traffic to every service and tunnel, and judge it",
 		Long: `Send test traffic to every service and tunnel, and judge it.
 
-Every client host opens connections to the VIP, holds them, and closes them;
-over UDP it sends a datagram that must be answered. Meanwhile the director is
-asked which real server got each, and the real servers what they saw of it. The
-ends of a tunnel ask each other for echoes. Nothing is changed on any host. The
-exit status is 3 when a check failed. It is 1 when none did and the outcome of
-one is unknown, because a host could not be asked.`,
+Every client host opens connections to the VIP and holds them. Over UDP it sends
+datagrams that must be answered. Meanwhile lvsform asks the director which real
+server got each connection, and asks the real servers what they saw. The two ends
+of a tunnel send echo requests to each other. Nothing is changed on any host.
+
+The exit status is 3 if a check failed. It is 1 if no check failed and the
+outcome of one is unknown, because a host could not be asked.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if probes < 0 || probes > verify.MaxProbes || timeout <= 0 {
@@ -53,9 +54,9 @@ one is unknown, because a host could not be asked.`,
 	}
 	ssh.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdict as JSON")
-	cmd.Flags().IntVar(&probes, "probes", 0, "connections from each client to each port of each service; 0 chooses by scheduler and weights")
+	cmd.Flags().IntVar(&probes, "probes", 0, "connections from each client to each port of each service; 0: chosen by scheduler and weights")
 	cmd.Flags().DurationVar(&timeout, "timeout", verify.DefaultTimeout, "how long a connection may take to open, or a datagram to be answered")
-	cmd.Flags().BoolVar(&standIn, "stand-in", false, "listen on real servers where nothing listens, for the duration of the test")
+	cmd.Flags().BoolVar(&standIn, "stand-in", false, "during the test, listen on real servers where no program listens")
 	return cmd
 }
 
