@@ -21,9 +21,9 @@ func newSchema() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema [NAME]",
 		Short: "Print the JSON Schema of the inventory, or of another document",
-		Long: `Print the JSON Schema (draft 2020-12) of a document. Without NAME it is the
-inventory, for editors. With NAME it is a document that lvsform prints with
---json or saves. NAME is one of
+		Long: `Print the JSON Schema (draft 2020-12) of a document: the inventory, for editors,
+or a document that lvsform prints with --json or saves. The default of NAME is
+inventory. NAME is one of
 ` + strings.Join(schemaNames(), ", ") + `.`,
 		Args:      cobra.MaximumNArgs(1),
 		ValidArgs: schemaNames(),
