@@ -50,10 +50,10 @@ type Probe struct {
 	// Entry is where the client sent it, where that is not the VIP.
 	Entry netip.AddrPort `json:"entry,omitzero"`
 	// Tunnel is the outer packet in which it came to the real server.
-	Tunnel *modes.Outer `json:"tunnel,omitempty"`
-	Requests int `json:"requests,omitempty"` // packets of it that the directors saw
-	Replies  int `json:"replies,omitempty"`  // packets of the answer that the directors saw
-	Repeats  int `json:"repeats,omitempty"` // how often a datagram was sent again
+	Tunnel   *modes.Outer `json:"tunnel,omitempty"`
+	Requests int          `json:"requests,omitempty"` // packets of it that the directors saw
+	Replies  int          `json:"replies,omitempty"`  // packets of the answer that the directors saw
+	Repeats  int          `json:"repeats,omitempty"`  // how often a datagram was sent again
 	// Source and Destination are what the real server saw; not set when no
 	// real server had the connection.
 	Source      netip.AddrPort `json:"source,omitzero"`
