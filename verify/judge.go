@@ -94,7 +94,7 @@ func unproven(s *inventory.Service, ev *evidence) []string {
 	if len(names) == 0 || len(names) == len(s.RealServers) {
 		return nil // or all failed, which the checks tell
 	}
-	return []string{"no probe came to " + strings.Join(names, ", ") + ", so nothing is proved of it"}
+	return []string{"no probe came to " + strings.Join(names, ", ") + ", so this run proves nothing about it"}
 }
 
 func (p *probe) report(s *inventory.Service) Probe {

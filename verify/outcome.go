@@ -54,7 +54,7 @@ func (f finding) check(name string) Check {
 	case len(texts) != 0:
 		out.Outcome = Unknown
 	case f.seen == "":
-		out.Outcome, texts = Unknown, []string{"there is nothing to judge by"}
+		out.Outcome, texts = Unknown, []string{"there is no evidence"}
 	default:
 		out.Outcome = Passed
 	}
