@@ -114,8 +114,10 @@ func (f *changeFlags) carryOut(cmd *cobra.Command, s *session, p *plan.Plan, rev
 	}
 	err := f.change(cmd, s, p, reviewed, out, opts)
 	if !f.asJSON {
-		if err == nil && out.Verdict != nil {
-			err = printReport(cmd, out.Verdict, false)
+		if out.Verdict != nil { // also where a journal could not be settled after it
+			if verdict := printReport(cmd, out.Verdict, false); err == nil {
+				err = verdict
+			}
 		}
 		return err
 	}
