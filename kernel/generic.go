@@ -29,6 +29,10 @@ func (k *Kernel) execute(f genericFamily, command uint8, flags netlink.HeaderFla
 		}
 		k.generic, k.families = c, map[string]uint16{}
 	}
+	// before the look-up too: the last request's deadline would end it at once
+	if err := k.generic.SetDeadline(time.Now().Add(answerLimit)); err != nil {
+		return nil, err
+	}
 	id, known := k.families[f.name]
 	if !known {
 		family, err := k.generic.GetFamily(f.name)
@@ -42,9 +46,6 @@ func (k *Kernel) execute(f genericFamily, command uint8, flags netlink.HeaderFla
 	encode(ae)
 	data, err := ae.Encode()
 	if err != nil {
-		return nil, err
-	}
-	if err := k.generic.SetDeadline(time.Now().Add(answerLimit)); err != nil {
 		return nil, err
 	}
 	return k.generic.Execute(genetlink.Message{

@@ -44,18 +44,21 @@ func observeModule(name string) (item state.Item, why string, err error) {
 	return nil, "", nil
 }
 
-// moduleLoaded reports whether a module is loaded or built in.
+// moduleLoaded reports whether a module is loaded or built in. One that is
+// still being loaded, or removed, is not.
 func moduleLoaded(name string) (bool, error) {
-	// Built-in modules appear here only if they have parameters, hence the
-	// second look at modules.builtin.
-	if _, err := os.Stat(filepath.Join("/sys/module", name)); err == nil {
-		return true, nil
+	// Built-in modules appear here only if they have parameters, and without
+	// an initstate, hence the second look at modules.builtin.
+	dir := filepath.Join("/sys/module", name)
+	if _, err := os.Stat(dir); err == nil {
+		phase, err := os.ReadFile(filepath.Join(dir, "initstate"))
+		return err != nil || strings.TrimSpace(string(phase)) == "live", nil
 	}
-	dir, err := moduleDir()
+	modules, err := moduleDir()
 	if err != nil {
 		return false, err
 	}
-	found, err := listsModule(filepath.Join(dir, "modules.builtin"), name)
+	found, err := listsModule(filepath.Join(modules, "modules.builtin"), name)
 	return err == nil && found, nil // a kernel without such a list has nothing built in that matters
 }
 

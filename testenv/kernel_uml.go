@@ -31,6 +31,9 @@ func checkUML() error {
 	if _, err := os.Stat(modprobe); err != nil {
 		return fmt.Errorf("%s is missing: apt-get install kmod", modprobe)
 	}
+	if wideRegisters() {
+		return checkCompiler()
+	}
 	return nil
 }
 
@@ -51,6 +54,15 @@ func launchUML(s *spec, dir, specFile string) (launch, error) {
 	if err != nil {
 		return launch{}, err
 	}
+	// it aborts without a writable HOME and TMPDIR
+	env := []string{"PATH=" + standardPath, "HOME=" + dir, "TMPDIR=" + memory}
+	if wideRegisters() {
+		library, err := makePtrace(dir)
+		if err != nil {
+			return launch{}, err
+		}
+		env = append(env, "LD_PRELOAD="+library)
+	}
 	return launch{
 		Args: []string{
 			path,
@@ -64,8 +76,7 @@ func launchUML(s *spec, dir, specFile string) (launch, error) {
 			"uml_dir=" + filepath.Join(dir, "uml"),
 			"--", partCore, specFile,
 		},
-		// it aborts without a writable HOME and TMPDIR
-		Env: []string{"PATH=" + standardPath, "HOME=" + dir, "TMPDIR=" + memory},
+		Env: env,
 		// a system call in it is several times slower when the host moves it
 		// between processors
 		OneCPU: true,

@@ -19,6 +19,10 @@ curl:curl
 tcpdump:tcpdump
 procps:sysctl
 '
+# On a processor with AMX, User-Mode Linux needs a library that the lab compiles.
+if grep -qw amx_tile /proc/cpuinfo 2>/dev/null; then
+	wanted="$wanted gcc:cc"
+fi
 [ $# -eq 0 ] || wanted=$*
 
 PATH=$PATH:/usr/sbin:/sbin
