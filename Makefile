@@ -24,9 +24,11 @@ DEMO     := tutorials/dr-one-subnet
 DEMO_VIP := 192.168.91.30
 endif
 FUZZTIME ?= 30s
+SOAK     ?= 100
+SEED     ?= 1
 export CGO_ENABLED := 0
 
-.PHONY: help setup build demo test test-unit test-kernel lint race bench fuzz agents clean
+.PHONY: help setup build demo test test-unit test-kernel lint race soak bench fuzz agents clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +75,9 @@ $(DEADCODE):
 	@mkdir -p $(@D)
 	cd $(@D) && GOBIN=$(CURDIR)/$(@D) $(GO) install -ldflags='-s -w' golang.org/x/tools/cmd/deadcode@$(subst deadcode-,,$(@F))
 	mv $(@D)/deadcode $@
+
+soak: setup ## verify again and again, on idle hosts, under load, after changes, on a busy machine: SOAK=100 times each
+	$(GO) test ./cmd/lvsform -run TestSoak -v -count=1 -timeout 2h -soak $(SOAK) -soak-seed $(SEED)
 
 bench: setup build ## measure the speed the docs claim, as ratios in one run
 	$(GO) test -run '^$$' -bench . -benchtime 3x ./plan ./inventory ./remote

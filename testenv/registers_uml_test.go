@@ -27,10 +27,9 @@ func TestMakePtrace(t *testing.T) {
 	}
 	var given, needed []string
 	for _, s := range symbols {
-		switch {
-		case s.Section == elf.SHN_UNDEF:
+		if s.Section == elf.SHN_UNDEF {
 			needed = append(needed, s.Name)
-		default:
+		} else {
 			given = append(given, s.Name)
 		}
 	}
