@@ -48,7 +48,7 @@ func BenchmarkConnectTrue(b *testing.B) {
 		}
 		targets := benchTargets(s)
 		bounded(len(targets), defaultParallel, func(i int) {
-			way, err := r.route(targets[i])
+			way, err := r.route(context.Background(), targets[i])
 			if err != nil {
 				b.Error(err)
 				return

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,7 @@ func testRun(t *testing.T, config string, o Options) (*run, error) {
 		"more/1.conf":  "Host inc*\n  User one\n",
 		"more/2.conf":  "Host inc2\n  User two\n  Port 2\nMatch final all\n  Port 3\n",
 		"broken":       "Port\n",
+		"writable":     "User evil\n",
 		"loop":         "Include loop\n",
 		"second":       "User second\nPort 22\n",
 		"broken-match": "Match exec \"exit 1\"\n  User evil\nHost *\n  User good\n",
@@ -35,6 +37,9 @@ func testRun(t *testing.T, config string, o Options) (*run, error) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.Chmod(filepath.Join(home, ".ssh", "writable"), 0o620); err != nil {
+		t.Fatal(err)
 	}
 	o.ConfigFiles = []string{filepath.Join(home, ".ssh", "config"), filepath.Join(home, ".ssh", "second"), filepath.Join(home, "none")}
 	return newRun(&o)
@@ -59,7 +64,7 @@ func TestEndpoint(t *testing.T) {
 			opts:   Options{ConnectTimeout: time.Second},
 			want: func(e *endpoint) {
 				e.host, e.port, e.user, e.jump, e.timeout = "192.0.2.1", "2022", "admin", []string{"gate"}, time.Second
-				e.keys = []string{"HOME/one", "HOME/nine"}
+				e.keys, e.noDefaultKeys = []string{"HOME/one", "HOME/nine"}, true
 			}},
 		{name: "everything in ssh_config",
 			config: `Host web*
@@ -82,6 +87,7 @@ func TestEndpoint(t *testing.T) {
 			want: func(e *endpoint) {
 				e.host, e.port, e.user, e.jump = "192.0.2.9", "9", "nine", []string{"a", "root@b:22"}
 				e.keys, e.identitiesOnly, e.agentSocket = []string{"HOME/.ssh/192.0.2.9-nine", "HOME/a b"}, true, "/run/other"
+				e.noDefaultKeys = true
 				e.alias, e.acceptNew, e.hashNames, e.timeout = "web", true, true, 9*time.Second
 				e.knownHosts, e.newKeys = []string{"HOME/known", "/etc/known"}, "HOME/known"
 			}},
@@ -95,6 +101,27 @@ func TestEndpoint(t *testing.T) {
 			want: func(e *endpoint) { e.port = "44" }},
 		{name: "Match that cannot be decided", config: "Include broken-match\n", target: journal.Member{Name: "web1"},
 			want: func(e *endpoint) { e.user = "good" }},
+		{name: "Match host with a criterion that is false", config: "Match host web1 exec \"false\"\n Port 5\nMatch host x localuser *\n Port 6\n", target: journal.Member{Name: "web1"},
+			want: func(*endpoint) {}},
+		{name: "what the inventory settles is matched", config: "Match user admin host 192.0.2.1\n Port 5\nHostName never%n\n",
+			target: journal.Member{Name: "web1", User: "admin", Address: "192.0.2.1"},
+			want:   func(e *endpoint) { e.user, e.host, e.port = "admin", "192.0.2.1", "5" }},
+		{name: "tokens and variables", config: "HostKeyAlias ali\nIdentityFile ${OTHER_SOCK}/%k-%n-%i%%\nCertificateFile ~root/c\nIdentityAgent ${OTHER_SOCK}\nProxyJump gate-%n:%p\nGlobalKnownHostsFile ~/%h\n",
+			target: journal.Member{Name: "web1"},
+			want: func(e *endpoint) {
+				e.alias, e.agentSocket, e.jump = "ali", "/run/other", []string{"gate-web1:22"}
+				e.keys, e.noDefaultKeys = []string{fmt.Sprintf("/run/other/ali-web1-%d%%", os.Getuid())}, true
+				e.certificates = []string{"/root/c"}
+				e.knownHosts[2], e.knownHosts = "~/%h", e.knownHosts[:3] // ssh(1) expands nothing in it
+			}},
+		{name: "no key file at all", config: "IdentityFile none\n", target: journal.Member{Name: "web1"},
+			want: func(e *endpoint) { e.noDefaultKeys = true }},
+		{name: "yes is also true", config: "IdentitiesOnly true\nHashKnownHosts TRUE\n", target: journal.Member{Name: "web1"},
+			want: func(e *endpoint) { e.identitiesOnly, e.hashNames = true, true }},
+		{name: "time with a unit", config: "ConnectTimeout 1m3s\n", target: journal.Member{Name: "web1"},
+			want: func(e *endpoint) { e.timeout = 63 * time.Second }},
+		{name: "the first of ProxyCommand and ProxyJump", config: "ProxyCommand none\nProxyJump gate\n", target: journal.Member{Name: "web1"},
+			want: func(*endpoint) {}},
 		{name: "Match host", config: "Match host web1\n Port 5\nMatch all\n Port 6\n", target: journal.Member{Name: "web1"},
 			want: func(e *endpoint) { e.port = "5" }},
 	} {
@@ -103,7 +130,7 @@ func TestEndpoint(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := r.endpoint(c.target)
+			got, err := r.endpoint(t.Context(), c.target)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,14 +155,25 @@ func TestConfigMistakes(t *testing.T) {
 	for _, c := range []struct{ config, want string }{
 		{"User a\nInclude broken\n", "/.ssh/broken:1: "},
 		{"Include loop\n", "Include goes deeper than 16 files"},
-		{"Host web1\nPort ssh\n", `ssh_config: Port "ssh" is no port number`},
-		{"ProxyCommand nc %h %p\n", "ssh_config: ProxyCommand is not supported"},
+		{"Host web1\nPort ssh\n", `/.ssh/config:2: Port "ssh" is no port number`},
+		{"ProxyCommand nc %h %p\n", "/.ssh/config:1: ProxyCommand is not supported"},
 		{"ProxyJump root@:22\n", `jump "root@:22" names no host`},
 		{"ProxyJump gate:ssh\n", `"ssh" is no port number`},
+		{"ProxyJump ssh://root@gate:22/path\n", `jump "ssh://root@gate:22/path": "22/path" is no port number`},
+		{"ProxyJump ssh://gate/path\n", `jump "ssh://gate/path" is neither a host of the inventory, nor `},
+		{"ProxyJump ssh://ro%%6ft@gate\n", `jump "ssh://ro%6ft@gate": escapes and parameters are not supported`},
+		{"ProxyCommand nc %h %p\nProxyJump gate\n", "/.ssh/config:1: ProxyCommand is not supported"},
+		{"IdentityFile ~/%x\n", "/.ssh/config:1: the token %x is not supported"},
+		{"HostName %n\n", "/.ssh/config:1: the token %n is not supported"},
+		{"IdentityFile ${NOT_SET_ANYWHERE}/a\n", "/.ssh/config:1: the environment variable NOT_SET_ANYWHERE is not set"},
+		{"ConnectTimeout soon\n", `/.ssh/config:1: ConnectTimeout "soon" is no time`},
+		{"IdentitiesOnly perhaps\n", `/.ssh/config:1: IdentitiesOnly "perhaps" is neither yes nor no`},
+		{"User a b\n", "/.ssh/config:1: User has more than one value"},
+		{"Include writable\n", "/.ssh/writable: bad owner or permissions (0620)"},
 	} {
 		r, err := testRun(t, c.config, Options{})
 		if err == nil {
-			_, err = r.route(journal.Member{Name: "web1"})
+			_, err = r.route(t.Context(), journal.Member{Name: "web1"})
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v; want %q", c.config, err, c.want)
@@ -152,5 +190,39 @@ func TestTextIsKeptInPart(t *testing.T) {
 	}
 	if got := len(kept.String()); got != maxText {
 		t.Errorf("%d bytes kept, want %d", got, maxText)
+	}
+}
+
+func TestConfigThatOthersCanWrite(t *testing.T) {
+	r, err := testRun(t, "User a\n", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(r.home, ".ssh", "config")
+	if err := os.Chmod(file, 0o664); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readConfig(r.home, []string{file}); err == nil || !strings.Contains(err.Error(), file+": bad owner or permissions (0664)") {
+		t.Errorf("a file that the group can write: %v", err)
+	}
+}
+
+func TestJumpWords(t *testing.T) {
+	r, err := testRun(t, "", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for word, want := range map[string]journal.Member{
+		"gate":                             {Name: "gate"},
+		"root@gate:2022":                   {Name: "gate", User: "root", Port: 2022},
+		"ssh://root@gate:2022":             {Name: "gate", User: "root", Port: 2022},
+		"ssh://gate/":                      {Name: "gate"},
+		"ssh://root@[2001:db8::1]:2022":    {Name: "2001:db8::1", User: "root", Port: 2022},
+		"root@2001:db8::1":                 {Name: "2001:db8::1", User: "root"},
+		"corp\\root@example.com@gate:2022": {Name: "gate", User: "corp\\root@example.com", Port: 2022},
+	} {
+		if got, err := r.jumpTarget(word); err != nil || got != want {
+			t.Errorf("%s: %+v, %v; want %+v", word, got, err, want)
+		}
 	}
 }

@@ -68,7 +68,7 @@ func (r *run) close() {
 
 // connect goes the whole way to a host: jumps, connection, agent.
 func (r *run) connect(ctx context.Context, t journal.Member) (*Host, error) {
-	way, err := r.route(t)
+	way, err := r.route(ctx, t)
 	if err != nil {
 		return nil, &Error{t.Name, StepConfig, err}
 	}

@@ -119,7 +119,7 @@ func (k *keyring) identities(e *endpoint, home string) (offer []*identity, unuse
 			add(id)
 		}
 	}
-	if len(e.keys) == 0 {
+	if len(e.keys) == 0 && !e.noDefaultKeys {
 		fromFiles(defaultKeys(home), false)
 	}
 	return offer, unused
