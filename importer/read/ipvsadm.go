@@ -107,19 +107,14 @@ func (d *dump) endpoint(line int, noun, value string) (a netip.Addr, port uint16
 	} else if i := strings.LastIndexByte(value, ':'); i >= 0 && strings.Count(value, ":") == 1 {
 		host, portText, hasPort = value[:i], value[i+1:], true
 	}
-	const fix = "names are not looked up: import what ipvsadm -Sn prints, with -n"
 	if isName(host) {
-		ok = d.problem(line, fmt.Sprintf("%s %q is a name", noun, host), fix)
+		ok = d.problem(line, fmt.Sprintf("%s %q is a name", noun, host), "host names are not looked up: import what ipvsadm -Sn prints, with -n")
 	} else {
 		a, ok = d.address(line, noun, host)
 	}
-	switch {
-	case !hasPort:
-	case isName(portText):
-		ok = d.problem(line, fmt.Sprintf("port %q is a name", portText), fix)
-	default:
+	if hasPort {
 		var fine bool
-		port, fine = d.port(line, portText, 0)
+		port, fine = d.namedPort(line, portText)
 		ok = ok && fine
 	}
 	return a, port, hasPort, ok

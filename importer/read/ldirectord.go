@@ -173,13 +173,9 @@ func (c *cf) endpoint(line int, noun, s string, six bool) (netip.AddrPort, bool)
 	}
 	a, ok := c.host(line, noun, host, six)
 	var port uint16
-	switch {
-	case !hasPort:
-	case isName(portText):
-		ok = c.problem(line, fmt.Sprintf("port %q is a name", portText), "names of services are not looked up: write the port")
-	default:
+	if hasPort {
 		var fine bool
-		port, fine = c.port(line, portText, 0)
+		port, fine = c.namedPort(line, portText)
 		ok = ok && fine
 	}
 	return netip.AddrPortFrom(a, port), ok

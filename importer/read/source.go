@@ -31,6 +31,7 @@ type source struct {
 	problems inventory.Problems
 	services map[serviceKey]int // the line of each
 	names    map[string]bool
+	ports    map[string]uint16 // servicePorts, once there is a name
 	told     map[inventory.Problem]bool
 	leftOut  map[Left]bool
 	servers  int
