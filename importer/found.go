@@ -20,9 +20,7 @@ func Inventory(f *read.Found, hints Hints) (*Result, error) {
 	b.left = slices.Clone(f.Left)
 	b.addNetworks()
 	b.addDirector()
-	if len(b.unknown) == 0 {
-		b.checkReach()
-	}
+	b.checkReach()
 	if len(b.unknown) != 0 {
 		return nil, b.unknown
 	}
@@ -73,8 +71,7 @@ func (b *builder) addDirector() {
 		told = []DirectorHint{{Address: netip.PrefixFrom(f.Address, f.Address.BitLen())}}
 	}
 	if len(told) == 0 {
-		b.unknown = append(b.unknown, "the source does not tell the director's own address, on the NIC towards the real servers; say --director NAME=ADDRESS")
-		return
+		return // asked for with what else is not known
 	}
 	name := asHostName(f.Name)
 	for _, d := range told {
@@ -93,7 +90,7 @@ func (b *builder) addDirector() {
 	}
 	for _, g := range b.hints.Gateways {
 		if h.NICToward(g) == nil {
-			b.unknown = append(b.unknown, fmt.Sprintf("gateway %s is in no network of director %s; say --director %s=ADDRESS for its address there, or --network NAME=PREFIX", g, h.Name, h.Name))
+			b.ask("gateway %s is in no network of director %s; say --director %s=ADDRESS for its address there, or --network NAME=PREFIX", g, h.Name, h.Name)
 		}
 	}
 	h.Gateways = b.hints.Gateways
@@ -160,45 +157,138 @@ func next(name string) string {
 	return stem + strconv.Itoa(n+1)
 }
 
-// checkReach asks for what the director needs to reach its real servers.
+// checkReach asks for everything that the director lacks to reach its real
+// servers: an address in each of their networks, or a router.
 func (b *builder) checkReach() {
-	type gap struct{ near, far []string }
-	gaps := gap{}
+	near := segments{sketch: b.sketch}   // need an address of the director beside them
+	far := map[bool][]netip.Addr{}       // and those that a router can lead to, by IPv4
+	towards := func(a netip.Addr) bool { // a network of the director's
+		return b.director != nil && b.director.NICToward(a) != nil
+	}
+	routed := func(a netip.Addr) bool {
+		return slices.ContainsFunc(b.hints.Gateways, func(g netip.Addr) bool { return g.Is4() == a.Is4() })
+	}
 	seen := map[netip.Addr]bool{}
+	var tunnelled []netip.Addr
 	for _, s := range b.found.Services {
 		for _, r := range s.RealServers {
-			if seen[r.Address] || !usable(r.Address) || b.director.NICToward(r.Address) != nil {
+			if !usable(r.Address) || towards(r.Address) {
 				continue
 			}
-			seen[r.Address] = true
-			routed := slices.ContainsFunc(b.hints.Gateways, func(g netip.Addr) bool { return g.Is4() == r.Address.Is4() })
-			switch {
-			case modes.TraitsOf(r.Mode).NeedsSharedNetwork():
-				gaps.near = append(gaps.near, r.Address.String())
-			case !routed:
-				gaps.far = append(gaps.far, r.Address.String())
+			if !modes.TraitsOf(r.Mode).NeedsSharedNetwork() {
+				tunnelled = append(tunnelled, r.Address)
+			} else if !seen[r.Address] {
+				seen[r.Address] = true
+				near.add(r.Address)
 			}
 		}
 	}
-	name := b.director.Name
-	if n := len(gaps.near); n != 0 {
-		b.unknown = append(b.unknown, fmt.Sprintf(
-			"real server %s is in no network of director %s, and dr and nat need that; say --director %s=ADDRESS for its address there, or --network NAME=PREFIX for the prefix that holds both",
-			several(gaps.near), name, name))
+	for _, a := range tunnelled {
+		if !seen[a] && !near.hold(a) && !routed(a) {
+			seen[a] = true
+			far[a.Is4()] = append(far[a.Is4()], a)
+		}
 	}
-	if n := len(gaps.far); n != 0 {
-		b.unknown = append(b.unknown, fmt.Sprintf(
-			"real server %s is in no network of director %s; say --gateway ADDRESS for the director's router, or --network NAME=PREFIX for the prefix that holds both",
-			several(gaps.far), name))
+	if b.director == nil {
+		b.askDirector(near, far)
+		return
+	}
+	name := b.director.Name
+	for _, of := range near.all {
+		b.ask("real server %s is in no network of director %s, and dr and nat need that; say --director %s=ADDRESS for its address there, or --network NAME=PREFIX for the prefix that holds both",
+			of, name, name)
+	}
+	for _, four := range []bool{true, false} {
+		if all := far[four]; len(all) != 0 {
+			b.ask("real server %s is in no network of director %s; say --gateway ADDRESS for the director's %s router, or --network NAME=PREFIX for the prefix that holds both",
+				several(all, ""), name, family(four))
+		}
 	}
 }
 
-// several names the first of some, and how many there are.
-func several(names []string) string {
-	if len(names) == 1 {
-		return names[0]
+// askDirector asks for the addresses of a director that has none yet, and for
+// the routers that it may need.
+func (b *builder) askDirector(near segments, far map[bool][]netip.Addr) {
+	name := cmp.Or(asHostName(b.found.Director.Name), "NAME")
+	for _, of := range near.all {
+		b.ask("the source does not tell the director's own address in the network of real server %s; say --director %s=ADDRESS", of, name)
 	}
-	return fmt.Sprintf("%s (and %d more)", names[0], len(names)-1)
+	gateways := segments{sketch: b.sketch}
+	for _, g := range b.hints.Gateways {
+		if !near.hold(g) {
+			gateways.add(g)
+			b.ask("the source does not tell the director's own address in the network of gateway %s; say --director %s=ADDRESS", g, name)
+		}
+	}
+	n := len(near.all) + len(gateways.all)
+	if n == 0 {
+		b.ask("the source does not tell the director's own address, on the NIC towards the real servers; say --director %s=ADDRESS", name)
+	}
+	if n > 1 {
+		b.ask("some of these %d networks may be one; if so, say --network NAME=PREFIX for it, and one address of the director there", n)
+	}
+	for _, four := range []bool{true, false} {
+		if all := far[four]; len(all) != 0 {
+			b.ask("the source does not tell the way to real server %s; if it is in no network of the director, say --gateway ADDRESS for the director's %s router",
+				several(all, ""), family(four))
+		}
+	}
+}
+
+func (b *builder) ask(format string, args ...any) {
+	b.unknown = append(b.unknown, fmt.Sprintf(format, args...))
+}
+
+// segments are addresses by the networks that they are in, as far as those are
+// told, or else by the usual prefixes.
+type segments struct {
+	*sketch
+	all []*segment
+}
+
+type segment struct {
+	prefix    netip.Prefix
+	addresses []netip.Addr
+}
+
+func (s *segments) add(a netip.Addr) {
+	for _, of := range s.all {
+		if of.prefix.Contains(a) {
+			of.addresses = append(of.addresses, a)
+			return
+		}
+	}
+	p := usualPrefix(a)
+	if n := s.network(a); n != nil {
+		for _, told := range n.Prefixes {
+			if told.Contains(a) {
+				p = told
+			}
+		}
+	}
+	s.all = append(s.all, &segment{p, []netip.Addr{a}})
+}
+
+// hold reports whether an address is in one of the networks.
+func (s *segments) hold(a netip.Addr) bool {
+	return slices.ContainsFunc(s.all, func(of *segment) bool { return of.prefix.Contains(a) })
+}
+
+func (s *segment) String() string { return several(s.addresses, " in "+s.prefix.String()) }
+
+// several names the first of some, and how many there are, and where.
+func several(all []netip.Addr, where string) string {
+	if len(all) == 1 {
+		return all[0].String()
+	}
+	return fmt.Sprintf("%s (and %d more%s)", all[0], len(all)-1, where)
+}
+
+func family(four bool) string {
+	if four {
+		return "IPv4"
+	}
+	return "IPv6"
 }
 
 func (b *builder) addService(f read.Service) {

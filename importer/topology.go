@@ -56,17 +56,22 @@ const (
 	usualBits6 = 64
 )
 
-// assumeNetwork makes a network around an address: the usual prefix, or as
-// much of it as no other network has.
-func (d *sketch) assumeNetwork(a netip.Addr) *inventory.Network {
+// usualPrefix is the one around an address that most networks have.
+func usualPrefix(a netip.Addr) netip.Prefix {
 	bits := usualBits4
 	if a.Is6() {
 		bits = usualBits6
 	}
 	p, _ := a.Prefix(bits)
+	return p
+}
+
+// assumeNetwork makes a network around an address: the usual prefix, or as
+// much of it as no other network has.
+func (d *sketch) assumeNetwork(a netip.Addr) *inventory.Network {
+	p := usualPrefix(a)
 	for d.overlaps(p) || isEdge(a, p) {
-		bits++
-		p, _ = a.Prefix(bits)
+		p, _ = a.Prefix(p.Bits() + 1)
 	}
 	n := d.addNetwork(p, "")
 	d.assume(n, "", "network "+n.Name, fmt.Sprintf("nothing tells the prefix around %s; --network NAME=PREFIX does", a))
@@ -139,8 +144,8 @@ func (d *sketch) server(a netip.Addr, nic string) *inventory.Host {
 // addAddress gives a NIC an address of its network.
 func (d *sketch) addAddress(n *inventory.NIC, a netip.Addr) {
 	for _, p := range n.Network.Prefixes {
-		if p.Contains(a) {
-			n.Addresses = append(n.Addresses, netip.PrefixFrom(a, p.Bits()))
+		if own := netip.PrefixFrom(a, p.Bits()); p.Contains(a) && !slices.Contains(n.Addresses, own) {
+			n.Addresses = append(n.Addresses, own)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package importer_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -236,13 +237,111 @@ func TestUnknown(t *testing.T) {
 -a -t 192.0.2.30:80 -r 198.51.100.5:80 -m
 -a -t 192.0.2.30:80 -r 203.0.113.4:80 -i
 `
-	got := []string{ask(text, importer.Hints{}), ask(text, lb)}
+	const wide = text + `-A -t [2001:db8::30]:80 -s rr
+-a -t [2001:db8::30]:80 -r [2001:db8:1::4]:80 -i
+-a -t 192.0.2.30:80 -r 192.0.2.4:80 -m
+-a -t 192.0.2.30:80 -r 198.51.100.6:80 -i
+`
+	router := importer.Hints{Gateways: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("192.0.2.1")}}
+	tunnels := "-A -t 192.0.2.30:80 -s rr\n-a -t 192.0.2.30:80 -r 203.0.113.4:80 -i\n"
+	got := []string{ask(text, importer.Hints{}), ask(text, lb), ask(wide, importer.Hints{}), ask(wide, lb), ask(wide, router), ask(tunnels, importer.Hints{})}
 	want := []string{
-		"the source does not tell the director's own address, on the NIC towards the real servers; say --director NAME=ADDRESS",
-		`real server 198.51.100.4 (and 1 more) is in no network of director lb, and dr and nat need that; say --director lb=ADDRESS for its address there, or --network NAME=PREFIX for the prefix that holds both
-real server 203.0.113.4 is in no network of director lb; say --gateway ADDRESS for the director's router, or --network NAME=PREFIX for the prefix that holds both`,
+		`the source does not tell the director's own address in the network of real server 198.51.100.4 (and 1 more in 198.51.100.0/24); say --director NAME=ADDRESS
+the source does not tell the way to real server 203.0.113.4; if it is in no network of the director, say --gateway ADDRESS for the director's IPv4 router`,
+		`real server 198.51.100.4 (and 1 more in 198.51.100.0/24) is in no network of director lb, and dr and nat need that; say --director lb=ADDRESS for its address there, or --network NAME=PREFIX for the prefix that holds both
+real server 203.0.113.4 is in no network of director lb; say --gateway ADDRESS for the director's IPv4 router, or --network NAME=PREFIX for the prefix that holds both`,
+		`the source does not tell the director's own address in the network of real server 198.51.100.4 (and 1 more in 198.51.100.0/24); say --director NAME=ADDRESS
+the source does not tell the director's own address in the network of real server 192.0.2.4; say --director NAME=ADDRESS
+some of these 2 networks may be one; if so, say --network NAME=PREFIX for it, and one address of the director there
+the source does not tell the way to real server 203.0.113.4; if it is in no network of the director, say --gateway ADDRESS for the director's IPv4 router
+the source does not tell the way to real server 2001:db8:1::4; if it is in no network of the director, say --gateway ADDRESS for the director's IPv6 router`,
+		`real server 198.51.100.4 (and 1 more in 198.51.100.0/24) is in no network of director lb, and dr and nat need that; say --director lb=ADDRESS for its address there, or --network NAME=PREFIX for the prefix that holds both
+real server 203.0.113.4 is in no network of director lb; say --gateway ADDRESS for the director's IPv4 router, or --network NAME=PREFIX for the prefix that holds both
+real server 2001:db8:1::4 is in no network of director lb; say --gateway ADDRESS for the director's IPv6 router, or --network NAME=PREFIX for the prefix that holds both`,
+		`the source does not tell the director's own address in the network of real server 198.51.100.4 (and 1 more in 198.51.100.0/24); say --director NAME=ADDRESS
+the source does not tell the director's own address in the network of real server 192.0.2.4; say --director NAME=ADDRESS
+the source does not tell the director's own address in the network of gateway 10.0.0.1; say --director NAME=ADDRESS
+some of these 3 networks may be one; if so, say --network NAME=PREFIX for it, and one address of the director there
+the source does not tell the way to real server 2001:db8:1::4; if it is in no network of the director, say --gateway ADDRESS for the director's IPv6 router`,
+		`the source does not tell the director's own address, on the NIC towards the real servers; say --director NAME=ADDRESS
+the source does not tell the way to real server 203.0.113.4; if it is in no network of the director, say --gateway ADDRESS for the director's IPv4 router`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// Whoever answers every question has an inventory: none leads to a next one.
+func TestAnswersSuffice(t *testing.T) {
+	networks := []string{"192.0.2.", "198.51.100.", "203.0.113.", "10.1.2.", "10.3.4.", "2001:db8:1::", "2001:db8:2::"}
+	rapid.Check(t, func(t *rapid.T) {
+		var text strings.Builder
+		for i := range rapid.IntRange(1, 6).Draw(t, "services") {
+			six := rapid.Bool().Draw(t, "IPv6")
+			vip := map[bool]string{false: "192.0.2.30", true: "[2001:db8:1::30]"}[six]
+			fmt.Fprintf(&text, "-A -t %s:%d -s rr\n", vip, i+1)
+			for j := range rapid.IntRange(1, 6).Draw(t, "servers") {
+				in := networks[:5]
+				if six {
+					in = networks[5:]
+				}
+				a := netip.MustParseAddr(rapid.SampledFrom(in).Draw(t, "network") + fmt.Sprint(j+40))
+				how := rapid.SampledFrom([]string{"-g", "-m", "-i"}).Draw(t, "how")
+				fmt.Fprintf(&text, "-a -t %s:%d -r %s %s\n", vip, i+1, netip.AddrPortFrom(a, uint16(i+1)), how)
+			}
+		}
+		found, err := read.IPVSAdm("dump", []byte(text.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hints := importer.Hints{Source: "dump", File: "imported.yaml", NIC: "eth0"}
+		told := rapid.Bool().Draw(t, "told")
+		if told {
+			hints.Directors = []importer.DirectorHint{{Name: "lb", Address: netip.MustParsePrefix("192.0.2.3/32")}}
+		}
+		_, err = importer.Inventory(found, hints)
+		if err == nil {
+			return
+		}
+		var unknown importer.Unknown
+		if !errors.As(err, &unknown) {
+			t.Fatal(err)
+		}
+		answer := func(a string) {
+			hints.Directors = append(hints.Directors, importer.DirectorHint{Name: "lb", Address: netip.MustParsePrefix(a)})
+		}
+		near := map[bool]string{}
+		for _, line := range unknown {
+			_, server, _ := strings.Cut(line, "real server ")
+			server, _, _ = strings.Cut(server, " ")
+			server = strings.TrimSuffix(server, ";")
+			for _, n := range networks {
+				switch {
+				case !strings.HasPrefix(server, n) || strings.Contains(line, "--gateway"):
+				case strings.Contains(n, ":"):
+					answer(n + "3/128")
+					near[false] = n + "1"
+				default:
+					answer(n + "3/32")
+					near[true] = n + "1"
+				}
+			}
+			if strings.Contains(line, "on the NIC towards") {
+				answer("192.0.2.3/32")
+			}
+		}
+		for four, name := range map[bool]string{true: "IPv4", false: "IPv6"} {
+			if !strings.Contains(err.Error(), name) {
+				continue
+			}
+			if near[four] == "" {
+				near[four] = map[bool]string{true: "192.0.2.1", false: "2001:db8:1::1"}[four]
+				answer(map[bool]string{true: "192.0.2.3/32", false: "2001:db8:1::3/128"}[four])
+			}
+			hints.Gateways = append(hints.Gateways, netip.MustParseAddr(near[four]))
+		}
+		if _, again := importer.Inventory(found, hints); again != nil {
+			t.Fatalf("first:\n%v\nand with %v %v:\n%v", err, hints.Directors, hints.Gateways, again)
+		}
+	})
 }

@@ -143,12 +143,8 @@ the error names the flag that states it.`,
 			if hints.Directors, err = parseDirectors(directors); err != nil {
 				return err
 			}
-			for _, text := range gateways {
-				a, err := netip.ParseAddr(text)
-				if err != nil {
-					return fault.New(fault.Input, "--gateway %s: want an address", text)
-				}
-				hints.Gateways = append(hints.Gateways, a)
+			if hints.Gateways, err = parseGateways(gateways); err != nil {
+				return err
 			}
 			data, err := readSource(cmd, args[0])
 			if err != nil {
@@ -170,7 +166,7 @@ the error names the flag that states it.`,
 	}
 	f.add(cmd)
 	cmd.Flags().StringArrayVar(&directors, "director", nil, "the director's own address as NAME=ADDRESS[/LENGTH][%NIC]; repeat it for each of its NICs")
-	cmd.Flags().StringArrayVar(&gateways, "gateway", nil, "the director's default route, one for each family")
+	cmd.Flags().StringArrayVar(&gateways, "gateway", nil, "the director's default router; repeat it for the other family, IPv4 or IPv6")
 	return cmd
 }
 
@@ -202,6 +198,38 @@ func readSource(cmd *cobra.Command, name string) ([]byte, error) {
 	return data, fault.As(fault.Input, err)
 }
 
+// parseGateways reads the director's default routes, at most one of a family.
+func parseGateways(flags []string) ([]netip.Addr, error) {
+	var out []netip.Addr
+	for _, text := range flags {
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, fault.New(fault.Input, "--gateway %s: want an address", text)
+		}
+		if err := refuseAddress("--gateway", text, a); err != nil {
+			return nil, err
+		}
+		for _, o := range out {
+			if o.Is4() == a.Is4() {
+				return nil, fault.New(fault.Input, "--gateway %s: %s is the director's gateway of that family already; want one for IPv4 and one for IPv6", text, o)
+			}
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// refuseAddress says why no NIC of a host has the address of a flag.
+func refuseAddress(flag, text string, a netip.Addr) error {
+	if what, fix := inventory.RefuseAddress(a); what != "" {
+		return fault.New(fault.Input, "%s %s: %s; %s", flag, text, what, fix)
+	}
+	if a.IsLoopback() {
+		return fault.New(fault.Input, "%s %s: a loopback address is on no NIC; want one that the other hosts reach", flag, text)
+	}
+	return nil
+}
+
 func parseDirectors(flags []string) ([]importer.DirectorHint, error) {
 	var out []importer.DirectorHint
 	for _, text := range flags {
@@ -219,6 +247,9 @@ func parseDirectors(flags []string) ([]importer.DirectorHint, error) {
 			return nil, fault.New(fault.Input, "--director %s: want NAME=ADDRESS, such as lb=192.0.2.3", text)
 		case len(out) != 0 && out[0].Name != name:
 			return nil, fault.New(fault.Input, "--director %s: %s is another name; the source is one director's", text, out[0].Name)
+		}
+		if err := refuseAddress("--director", text, p.Addr()); err != nil {
+			return nil, err
 		}
 		out = append(out, importer.DirectorHint{Name: name, Address: p, NIC: nic})
 	}
