@@ -195,15 +195,32 @@ func (b *builder) checkReach() {
 	}
 	name := b.director.Name
 	for _, of := range near.all {
-		b.ask("real server %s is in no network of director %s, and dr and nat need that; say --director %s=ADDRESS for its address there, or --network NAME=PREFIX for the prefix that holds both",
-			of, name, name)
+		b.ask("real server %s is in no network of director %s, and dr and nat need that; say --director %s=ADDRESS for its address there%s",
+			of, name, name, b.orNetwork(of.prefix.Addr()))
 	}
 	for _, four := range []bool{true, false} {
-		if all := far[four]; len(all) != 0 {
-			b.ask("real server %s is in no network of director %s; say --gateway ADDRESS for the director's %s router, or --network NAME=PREFIX for the prefix that holds both",
-				several(all, ""), name, family(four))
+		all := far[four]
+		if len(all) == 0 {
+			continue
+		}
+		also := b.orNetwork(all[0])
+		if also == "" {
+			also = fmt.Sprintf(", and --director %s=ADDRESS for the director's own address beside it", name)
+		}
+		b.ask("real server %s is in no network of director %s; say --gateway ADDRESS for the director's %s router%s",
+			several(all, ""), name, family(four), also)
+	}
+}
+
+// orNetwork offers a wider network to answer with, where the director has an
+// address that may be in it.
+func (b *builder) orNetwork(a netip.Addr) string {
+	for _, n := range b.director.NICs {
+		if slices.ContainsFunc(n.Addresses, func(own netip.Prefix) bool { return own.Addr().Is4() == a.Is4() }) {
+			return ", or --network NAME=PREFIX for the prefix that holds both"
 		}
 	}
+	return ""
 }
 
 // askDirector asks for the addresses of a director that has none yet, and for
@@ -213,25 +230,33 @@ func (b *builder) askDirector(near segments, far map[bool][]netip.Addr) {
 	for _, of := range near.all {
 		b.ask("the source does not tell the director's own address in the network of real server %s; say --director %s=ADDRESS", of, name)
 	}
-	gateways := segments{sketch: b.sketch}
+	asked := map[bool]int{} // addresses, by IPv4
+	for _, of := range near.all {
+		asked[of.prefix.Addr().Is4()]++
+	}
 	for _, g := range b.hints.Gateways {
 		if !near.hold(g) {
-			gateways.add(g)
 			b.ask("the source does not tell the director's own address in the network of gateway %s; say --director %s=ADDRESS", g, name)
+			asked[g.Is4()]++
 		}
-	}
-	n := len(near.all) + len(gateways.all)
-	if n == 0 {
-		b.ask("the source does not tell the director's own address, on the NIC towards the real servers; say --director %s=ADDRESS", name)
-	}
-	if n > 1 {
-		b.ask("some of these %d networks may be one; if so, say --network NAME=PREFIX for it, and one address of the director there", n)
 	}
 	for _, four := range []bool{true, false} {
-		if all := far[four]; len(all) != 0 {
-			b.ask("the source does not tell the way to real server %s; if it is in no network of the director, say --gateway ADDRESS for the director's %s router",
-				several(all, ""), family(four))
+		all := far[four]
+		if len(all) == 0 {
+			continue
 		}
+		if asked[four] == 0 {
+			b.ask("the source does not tell the director's own %s address; say --director %s=ADDRESS", family(four), name)
+			asked[four]++
+		}
+		b.ask("the source does not tell the way to real server %s; if it is in no network of the director, say --gateway ADDRESS for the director's %s router",
+			several(all, ""), family(four))
+	}
+	switch {
+	case len(asked) == 0:
+		b.ask("the source does not tell the director's own address, on the NIC towards the real servers; say --director %s=ADDRESS", name)
+	case asked[true] > 1 || asked[false] > 1:
+		b.ask("some of these networks may be one; if so, say --network NAME=PREFIX for it, and one address of the director there")
 	}
 }
 
@@ -370,11 +395,15 @@ func (b *builder) placeVIP(s *inventory.Service) {
 	}
 }
 
-// leaveVIPs tells of the VIPs that no service has.
+// leaveVIPs tells of the VIPs that no service has, and of what is not carried
+// over of the others: one of the two, as they contradict each other.
 func (b *builder) leaveVIPs() {
 	for _, v := range b.found.VIPs {
-		if !slices.ContainsFunc(b.inv.Services, func(s *inventory.Service) bool { return s.VIP == v.Prefix.Addr() }) {
-			b.leave(v.Line, "virtual address "+v.Prefix.String(), "no virtual service has it")
+		switch {
+		case !slices.ContainsFunc(b.inv.Services, func(s *inventory.Service) bool { return s.VIP == v.Prefix.Addr() }):
+			b.leave(v.Line, "virtual address "+v.Prefix.String(), "no virtual service that is carried over has it")
+		case v.Rest != "":
+			b.leave(v.Line, v.Rest, "an inventory has an address's length and device only; the address itself is carried over")
 		}
 	}
 }

@@ -14,9 +14,9 @@ type Result struct {
 	Text      []byte // the file; it can be parsed
 	Inventory *inventory.Inventory
 	Left      []read.Left // what is not carried over
-	Assumed   []string    // what no source tells; each stands as a comment in Text, too
+	Assumed   []Note      // what no source tells; each stands as a comment in Text, too
 	// Pending is what a plan would change on the hosts that were looked at.
-	Pending []string
+	Pending []Note
 	// Problems are the static rules of the modes that the inventory breaks:
 	// what exists cannot work, or not all of it is told.
 	Problems inventory.Problems

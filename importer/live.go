@@ -159,7 +159,7 @@ func (l *live) facts() modes.Facts {
 
 // lacks lists the wants that the hosts do not meet. Modules count as there:
 // they are not observed unless named, and harm nobody.
-func (l *live) lacks(wants modes.Desired, concerns func(modes.Want) bool) (missing []string, wanted int) {
+func (l *live) lacks(wants modes.Desired, concerns func(modes.Want) bool) (missing []Note, wanted int) {
 	for _, h := range l.hosts {
 		for _, w := range wants[h.Name] {
 			if _, module := w.Item.(state.Module); module || !concerns(w) {
@@ -167,7 +167,7 @@ func (l *live) lacks(wants modes.Desired, concerns func(modes.Want) bool) (missi
 			}
 			wanted++
 			if !h.State.Has(w.Item) && !slices.ContainsFunc(w.MetBy, h.State.Has) {
-				missing = append(missing, fmt.Sprintf("%s: %s: %s", h.Name, state.Text(w.Item), w.Reason.Text))
+				missing = append(missing, Note{h.Name + ": " + state.Text(w.Item), w.Reason.Text})
 			}
 		}
 	}

@@ -41,8 +41,9 @@ func TestLiveReport(t *testing.T) {
 				w.kernels["lb"].State.Put(state.Destination{Service: id, Address: netip.MustParseAddrPort("192.168.91.3:80"), Forward: state.ForwardLocal, Weight: 1})
 			},
 			want: report{left: []string{
-				"lb: address 172.17.0.1/16 on docker0: more than one host has it",
-				"web1: address 172.17.0.1/16 on docker0: more than one host has it",
+				"more than one host has it",
+				"  lb: address 172.17.0.1/16 on docker0",
+				"  web1: address 172.17.0.1/16 on docker0",
 				"lb: destination tcp 192.168.91.31:80 -> 192.168.91.3:80 local weight 1: it is a director itself, which an inventory does not have as its own real server",
 				"lb: service tcp 192.168.91.31:80 rr: none of its destinations is carried over",
 			}},
@@ -97,10 +98,7 @@ func TestLiveReport(t *testing.T) {
 			if len(r.Problems) != 0 {
 				t.Error(r.Problems)
 			}
-			got := report{nil, r.Assumed, r.Pending}
-			for _, l := range r.Left {
-				got.left = append(got.left, l.String())
-			}
+			got := report{importer.ListLeft(r.Left), importer.ListNotes(r.Assumed, ""), importer.ListNotes(r.Pending, "")}
 			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(report{})); diff != "" {
 				t.Errorf("%s\n%s", diff, r.Text)
 			}

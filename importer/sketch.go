@@ -14,7 +14,7 @@ import (
 type sketch struct {
 	inv      *inventory.Inventory
 	comments comments
-	assumed  []string
+	assumed  []Note
 	left     []read.Left
 	origins  map[any]read.Left // where services and real servers come from
 }
@@ -35,7 +35,7 @@ func (d *sketch) leave(line int, what, why string, args ...any) {
 func (d *sketch) assume(of any, key, what, why string) {
 	if d.comments[at{of, key}] == "" {
 		d.comments[at{of, key}] = "assumed: " + why
-		d.assumed = append(d.assumed, what+": "+why)
+		d.assumed = append(d.assumed, Note{what, why})
 	}
 }
 
@@ -58,19 +58,20 @@ func (d *sketch) finish(hints Hints) (*Result, error) {
 	}
 }
 
-// maxLeft is how many lines of what is left stand in the inventory itself.
+// maxLeft is how many lines of the list of what is left stand in the inventory itself.
 const maxLeft = 200
 
 func (d *sketch) text(source string) ([]byte, values, error) {
 	head := []string{"Imported by lvsform from " + source + "."}
 	if len(d.left) != 0 {
 		head = append(head, "", "Not carried over:")
-		for i, l := range d.left {
+		list := ListLeft(d.left)
+		for i, line := range list {
 			if i == maxLeft {
-				head = append(head, fmt.Sprintf("  and %d more", len(d.left)-i))
+				head = append(head, fmt.Sprintf("  and %d lines more", len(list)-i))
 				break
 			}
-			head = append(head, "  "+l.String())
+			head = append(head, "  "+line)
 		}
 	}
 	return writer{inv: d.inv, comments: d.comments, head: head}.text()

@@ -1,6 +1,7 @@
 package importer_test
 
 import (
+	stdcmp "cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -252,18 +253,20 @@ the source does not tell the way to real server 203.0.113.4; if it is in no netw
 real server 203.0.113.4 is in no network of director lb; say --gateway ADDRESS for the director's IPv4 router, or --network NAME=PREFIX for the prefix that holds both`,
 		`the source does not tell the director's own address in the network of real server 198.51.100.4 (and 1 more in 198.51.100.0/24); say --director NAME=ADDRESS
 the source does not tell the director's own address in the network of real server 192.0.2.4; say --director NAME=ADDRESS
-some of these 2 networks may be one; if so, say --network NAME=PREFIX for it, and one address of the director there
 the source does not tell the way to real server 203.0.113.4; if it is in no network of the director, say --gateway ADDRESS for the director's IPv4 router
-the source does not tell the way to real server 2001:db8:1::4; if it is in no network of the director, say --gateway ADDRESS for the director's IPv6 router`,
+the source does not tell the director's own IPv6 address; say --director NAME=ADDRESS
+the source does not tell the way to real server 2001:db8:1::4; if it is in no network of the director, say --gateway ADDRESS for the director's IPv6 router
+some of these networks may be one; if so, say --network NAME=PREFIX for it, and one address of the director there`,
 		`real server 198.51.100.4 (and 1 more in 198.51.100.0/24) is in no network of director lb, and dr and nat need that; say --director lb=ADDRESS for its address there, or --network NAME=PREFIX for the prefix that holds both
 real server 203.0.113.4 is in no network of director lb; say --gateway ADDRESS for the director's IPv4 router, or --network NAME=PREFIX for the prefix that holds both
-real server 2001:db8:1::4 is in no network of director lb; say --gateway ADDRESS for the director's IPv6 router, or --network NAME=PREFIX for the prefix that holds both`,
+real server 2001:db8:1::4 is in no network of director lb; say --gateway ADDRESS for the director's IPv6 router, and --director lb=ADDRESS for the director's own address beside it`,
 		`the source does not tell the director's own address in the network of real server 198.51.100.4 (and 1 more in 198.51.100.0/24); say --director NAME=ADDRESS
 the source does not tell the director's own address in the network of real server 192.0.2.4; say --director NAME=ADDRESS
 the source does not tell the director's own address in the network of gateway 10.0.0.1; say --director NAME=ADDRESS
-some of these 3 networks may be one; if so, say --network NAME=PREFIX for it, and one address of the director there
-the source does not tell the way to real server 2001:db8:1::4; if it is in no network of the director, say --gateway ADDRESS for the director's IPv6 router`,
-		`the source does not tell the director's own address, on the NIC towards the real servers; say --director NAME=ADDRESS
+the source does not tell the director's own IPv6 address; say --director NAME=ADDRESS
+the source does not tell the way to real server 2001:db8:1::4; if it is in no network of the director, say --gateway ADDRESS for the director's IPv6 router
+some of these networks may be one; if so, say --network NAME=PREFIX for it, and one address of the director there`,
+		`the source does not tell the director's own IPv4 address; say --director NAME=ADDRESS
 the source does not tell the way to real server 203.0.113.4; if it is in no network of the director, say --gateway ADDRESS for the director's IPv4 router`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -331,14 +334,14 @@ func TestAnswersSuffice(t *testing.T) {
 			}
 		}
 		for four, name := range map[bool]string{true: "IPv4", false: "IPv6"} {
-			if !strings.Contains(err.Error(), name) {
-				continue
+			own := map[bool]string{true: "192.0.2.3/32", false: "2001:db8:1::3/128"}[four]
+			if strings.Contains(err.Error(), "director's own "+name) || strings.Contains(err.Error(), "the director's "+name+" router, and --director") {
+				answer(own)
+				near[four] = stdcmp.Or(near[four], map[bool]string{true: "192.0.2.1", false: "2001:db8:1::1"}[four])
 			}
-			if near[four] == "" {
-				near[four] = map[bool]string{true: "192.0.2.1", false: "2001:db8:1::1"}[four]
-				answer(map[bool]string{true: "192.0.2.3/32", false: "2001:db8:1::3/128"}[four])
+			if strings.Contains(err.Error(), name+" router") {
+				hints.Gateways = append(hints.Gateways, netip.MustParseAddr(stdcmp.Or(near[four], "192.0.2.1")))
 			}
-			hints.Gateways = append(hints.Gateways, netip.MustParseAddr(near[four]))
 		}
 		if _, again := importer.Inventory(found, hints); again != nil {
 			t.Fatalf("first:\n%v\nand with %v %v:\n%v", err, hints.Directors, hints.Gateways, again)

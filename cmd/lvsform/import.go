@@ -94,13 +94,9 @@ func (f *importFlags) write(cmd *cobra.Command, r *importer.Result) error {
 			fmt.Fprintf(w, "%s:\n  %s\n", what, strings.Join(lines, "\n  "))
 		}
 	}
-	var left []string
-	for _, l := range r.Left {
-		left = append(left, l.String())
-	}
-	tell("not carried over", left)
-	tell("assumed", r.Assumed)
-	tell("what a plan would change", r.Pending)
+	tell("not carried over", importer.ListLeft(r.Left))
+	tell("assumed", importer.ListNotes(r.Assumed, "with a comment in the inventory"))
+	tell("what a plan would change", importer.ListNotes(r.Pending, ""))
 	if len(r.Problems) != 0 {
 		return r.Problems
 	}

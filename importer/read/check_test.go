@@ -37,7 +37,7 @@ func dumpFound(f *Found) string {
 		fmt.Fprintf(&b, "sync %s on %s id %d max_len %d group %s port %d ttl %d\n", s.Role, s.Interface, s.ID, s.MaxLen, s.Group, s.Port, s.TTL)
 	}
 	for _, v := range f.VIPs {
-		fmt.Fprintf(&b, "%d: vip %s on %s\n", v.Line, v.Prefix, v.Device)
+		fmt.Fprintf(&b, "%d: vip %s on %s%s\n", v.Line, v.Prefix, v.Device, strings.TrimRight(" # "+v.Rest, " #"))
 	}
 	for _, s := range f.Services {
 		fmt.Fprintf(&b, "%d: service %q %s %s %v persistence %+v one packet %v\n", s.Line, s.Name, &s, s.Scheduler, s.Flags, s.Persistence, s.OnePacket)

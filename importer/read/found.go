@@ -8,7 +8,6 @@
 package read
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -43,6 +42,9 @@ type VIP struct {
 	Line   int
 	Prefix netip.Prefix // as written; a bare address has its full length
 	Device string
+	// Rest is the line of an address that says more than an inventory has of
+	// one; empty where it does not.
+	Rest string
 }
 
 // Service is a virtual service in the words of the inventory.
@@ -78,13 +80,17 @@ type Left struct {
 	Why  string
 }
 
-// String is one line: where, what, and why it is left.
-func (l Left) String() string {
-	s := oneLine(l.Text) + ": " + oneLine(l.Why)
-	if l.Line != 0 {
-		s = fmt.Sprintf("line %d: ", l.Line) + s
+// What is the text on one line.
+func (l Left) What() string { return oneLine(l.Text) }
+
+// Routine reports whether no inventory has the like, whatever it says: people
+// who know what an inventory is for learn nothing from it.
+func (l Left) Routine() bool {
+	switch l.Why {
+	case noChecks, noVRRP, aboutKeepalived, aboutLdirectord:
+		return true
 	}
-	return s
+	return false
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

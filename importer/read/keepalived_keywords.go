@@ -2,12 +2,14 @@ package read
 
 import "strings"
 
+const aboutKeepalived = "it is about keepalived itself"
+
 // foreignKeywords are the keywords of keepalived.conf(5) that an inventory has
 // nothing for, each with the reason. Most mean the same wherever they stand.
 func foreignKeywords() map[string]string {
 	all := map[string]string{}
 	for _, of := range []struct{ why, keywords string }{
-		{"no health checks in an inventory: real servers stay until it says otherwise", `
+		{noChecks, `
 			HTTP_GET SSL_GET TCP_CHECK UDP_CHECK SMTP_CHECK DNS_CHECK MISC_CHECK PING_CHECK BFD_CHECK FILE_CHECK
 			SSL alpha omega quorum quorum_up quorum_down hysteresis inhibit_on_failure notify_up notify_down
 			delay_loop delay_before_retry retry warmup connect_timeout connect_port ha_suspend virtualhost
@@ -43,7 +45,7 @@ func foreignKeywords() map[string]string {
 			ip_family nftables_ipvs nftables_ipvs_priority nftables_ipvs_start_fwmark`},
 		{"it has no effect in today's keepalived", `
 			hashed nat_mask`},
-		{"it is about keepalived itself", `
+		{aboutKeepalived, `
 			notification_email notification_email_from smtp_server smtp_helo_name smtp_connect_timeout smtp_alert
 			smtp_alert_vrrp smtp_alert_checker no_email_faults snmp_name snmp_socket enable_traps enable_snmp_vrrp
 			enable_snmp_keepalived enable_snmp_rfc enable_snmp_rfcv2 enable_snmp_rfcv3 enable_snmp_checker

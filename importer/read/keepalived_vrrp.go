@@ -109,10 +109,10 @@ func (c *conf) vip(st *statement, device string) {
 	if !ok {
 		return
 	}
-	dropped := false
+	rest := ""
 	for words := st.words[1:]; len(words) > 0; words = words[1:] {
 		if words[0] != "dev" {
-			dropped = true // with its value, in the same line
+			rest = tidy(st.flat()) // with its value, in the same line
 			continue
 		}
 		if len(words) == 1 {
@@ -124,16 +124,13 @@ func (c *conf) vip(st *statement, device string) {
 		}
 		device = words[0]
 	}
-	if dropped {
-		c.leave(st, "an inventory has an address's length and device only; the address itself is carried over")
-	}
 	a := prefix.Addr()
 	if first, there := c.vips[a]; there {
 		c.problem(st.line, fmt.Sprintf("duplicate virtual address %s, first in line %d", a, first), "want each once")
 		return
 	}
 	c.vips[a] = st.line
-	c.found.VIPs = append(c.found.VIPs, VIP{Line: st.line, Prefix: prefix, Device: device})
+	c.found.VIPs = append(c.found.VIPs, VIP{Line: st.line, Prefix: prefix, Device: device, Rest: rest})
 }
 
 // prefix reads an address with or without its length.

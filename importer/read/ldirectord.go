@@ -102,7 +102,10 @@ func (c *cf) leave(line int, key, value, why string) {
 	}
 }
 
-const noChecks = "no health checks in an inventory: real servers stay until it says otherwise"
+const (
+	noChecks        = "no health checks in an inventory: real servers stay until it says otherwise"
+	aboutLdirectord = "it is about ldirectord itself"
+)
 
 // foreign says why an inventory does not have a directive.
 func foreign(key string) string {
@@ -115,7 +118,7 @@ func foreign(key string) string {
 		return "no fallback servers in an inventory: they would take over when checks fail"
 	case "autoreload", "callback", "logfile", "execute", "fork", "supervised", "emailalert", "emailalertfreq",
 		"emailalertstatus", "emailalertfrom", "smtp", "cleanstop", "comment":
-		return "it is about ldirectord itself"
+		return aboutLdirectord
 	}
 	return ""
 }

@@ -66,7 +66,7 @@ func (t *source) add(d reading) bool {
 		}
 		seen[at] = r.Line
 		if r.Address.IsLoopback() {
-			t.left(r.Line, "real server "+at.String(), "a loopback address is no host's: where the director serves itself, name it as a real server with its own address")
+			t.left(r.Line, "real server "+at.String(), "a loopback address is the director itself, which an inventory does not have as its own real server")
 			continue
 		}
 		kept = append(kept, r)
@@ -127,11 +127,11 @@ func (t *source) checkServer(s *Service, r *RealServer) bool {
 	// there, whatever is written.
 	if r.Port != s.Port && (traits.KeepsDestination || s.Port == 0) {
 		if r.Port != 0 {
-			why := fmt.Sprintf("packets keep their port, %d, in mode %s", s.Port, r.Mode)
+			why := fmt.Sprintf("packets keep their port in mode %s", r.Mode)
 			if s.Port == 0 {
 				why = "a persistent service of every port does not change them"
 			}
-			t.left(r.Line, fmt.Sprintf("port %d of real server %s", r.Port, r.Address), why)
+			t.left(r.Line, fmt.Sprintf("port %d of real server %s of %s", r.Port, r.Address, s), why)
 		}
 		r.Port = s.Port
 	}

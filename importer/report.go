@@ -1,0 +1,155 @@
+package importer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lvsform/lvsform/importer/read"
+)
+
+// Note is something to know of an import, and why it is so.
+type Note struct{ What, Why string }
+
+// ListLeft makes the list of what is not carried over. What has the same reason
+// stands together. What no import of the source carries over comes last.
+func ListLeft(left []read.Left) []string {
+	var all []reason
+	for _, l := range left {
+		all = addReason(all, l.Why, l.Routine(), l.Line, l.What())
+	}
+	// The rest stays in the order of the source.
+	slices.SortStableFunc(all, func(a, b reason) int {
+		switch {
+		case a.routine == b.routine:
+			return 0
+		case a.routine:
+			return 1
+		default:
+			return -1
+		}
+	})
+	return listReasons(all, "")
+}
+
+// ListNotes makes a list of notes. Those that have the same reason stand
+// together; what is said of those that are too many tells where they are.
+func ListNotes(notes []Note, rest string) []string {
+	var all []reason
+	for _, n := range notes {
+		all = addReason(all, n.Why, false, 0, n.What)
+	}
+	return listReasons(all, rest)
+}
+
+// reason is one with everything that it holds for.
+type reason struct {
+	why     string
+	routine bool
+	of      []*mentioned
+}
+
+// mentioned is a text with the lines that it stands in; none where the source
+// has no lines.
+type mentioned struct {
+	text  string
+	lines []int
+}
+
+func addReason(all []reason, why string, routine bool, line int, text string) []reason {
+	i := slices.IndexFunc(all, func(r reason) bool { return r.why == why })
+	if i < 0 {
+		i = len(all)
+		all = append(all, reason{why: why, routine: routine})
+	}
+	r := &all[i]
+	j := slices.IndexFunc(r.of, func(m *mentioned) bool { return m.text == text })
+	if j < 0 {
+		j = len(r.of)
+		r.of = append(r.of, &mentioned{text: text})
+	}
+	if line != 0 {
+		r.of[j].lines = append(r.of[j].lines, line)
+	}
+	return all
+}
+
+// mostTexts is how many different texts of one reason are listed; of the rest,
+// their lines.
+const mostTexts = 10
+
+// listReasons lists reasons with what they hold for. Of what is too many for a
+// list, it tells the lines, or else the words of rest; without either nothing is
+// too many.
+func listReasons(all []reason, rest string) []string {
+	var out []string
+	for _, r := range all {
+		if len(r.of) == 1 {
+			out = append(out, strings.Split(r.of[0].String()+": "+r.why, "\n")...)
+			continue
+		}
+		out = append(out, r.why)
+		of := r.of
+		if more := of[min(mostTexts, len(of)):]; len(more) > 1 && (rest != "" || len(more[0].lines) != 0) {
+			of = append(of[:mostTexts:mostTexts], together(more, rest))
+		}
+		for _, m := range of {
+			for line := range strings.SplitSeq(m.String(), "\n") {
+				out = append(out, "  "+line)
+			}
+		}
+	}
+	return out
+}
+
+// together is what stands for several.
+func together(all []*mentioned, rest string) *mentioned {
+	out := &mentioned{text: strings.TrimSpace(fmt.Sprintf("%d more %s", len(all), rest))}
+	for _, m := range all {
+		out.lines = append(out.lines, m.lines...)
+	}
+	slices.Sort(out.lines)
+	out.lines = slices.Compact(out.lines)
+	return out
+}
+
+func (m *mentioned) String() string {
+	switch len(m.lines) {
+	case 0:
+		return m.text
+	case 1:
+		return fmt.Sprintf("line %d: %s", m.lines[0], m.text)
+	default:
+		return fmt.Sprintf("lines %s: %s", ranges(m.lines), m.text)
+	}
+}
+
+// ranges writes 3, 5, 6, 8, 9 and 10 as 3, 5, 6, 8-10, in lines that are not too
+// long.
+func ranges(lines []int) string {
+	const width = 90
+	var b strings.Builder
+	column := 0
+	for i, j := 0, 0; i < len(lines); i = j {
+		for j = i + 1; j < len(lines) && lines[j] == lines[j-1]+1; j++ {
+		}
+		word := fmt.Sprint(lines[i])
+		switch {
+		case j == i+2:
+			j--
+		case j > i+2:
+			word += fmt.Sprintf("-%d", lines[j-1])
+		}
+		switch {
+		case i == 0:
+		case column+len(word) > width:
+			b.WriteString(",\n  ")
+			column = 0
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString(word)
+		column += len(word) + len(", ")
+	}
+	return b.String()
+}
