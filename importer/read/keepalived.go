@@ -1,8 +1,10 @@
 package read
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/lvsform/lvsform/inventory"
 )
@@ -36,9 +38,7 @@ func Keepalived(file string, data []byte) (*Found, error) {
 			c.other(st, "the file")
 		}
 	}
-	for _, sync := range c.syncs {
-		c.syncDaemon(sync)
-	}
+	c.syncDaemons()
 	c.unusedGroups()
 	return c.done()
 }
@@ -53,7 +53,14 @@ type conf struct {
 	targets   int // of all groups
 	instances map[string]*instance
 	vips      map[netip.Addr]int // the line of each
-	syncs     []*statement       // lvs_sync_daemon
+	syncs     []syncLine
+}
+
+// syncLine is a line that asks for sync daemons: lvs_sync_daemon, or
+// lvs_sync_daemon_interface in an instance.
+type syncLine struct {
+	*statement
+	in *instance // nil: it stands in global_defs
 }
 
 // leave lists a statement with its block as not carried over.
@@ -128,7 +135,7 @@ func (c *conf) globals(block *statement) {
 			c.once(seen, word, st)
 			c.lvsTimeouts(st)
 		case "lvs_sync_daemon":
-			c.syncs = append(c.syncs, st)
+			c.syncs = append(c.syncs, syncLine{st, nil})
 		default:
 			c.other(st, "global_defs")
 		}
@@ -165,6 +172,40 @@ func (c *conf) pairs(st *statement, from int, read func(name, value string) bool
 		ok = read(words[0], words[1]) && ok
 	}
 	return ok
+}
+
+// syncDaemons reads the first line that asks for sync daemons, wherever it
+// stands: keepalived reads no other.
+func (c *conf) syncDaemons() {
+	slices.SortStableFunc(c.syncs, func(a, b syncLine) int { return cmp.Compare(a.line, b.line) })
+	for i, sync := range c.syncs {
+		switch {
+		case i > 0:
+			c.leave(sync.statement, fmt.Sprintf("line %d asks for sync daemons already; keepalived reads the first only", c.syncs[0].line))
+		case sync.in != nil:
+			c.instanceSync(sync)
+		default:
+			c.syncDaemon(sync.statement)
+		}
+	}
+}
+
+// instanceSync reads lvs_sync_daemon_interface: a daemon that follows its
+// instance. Its id is 0, not the VRID (vrrp_complete_init in vrrp.c).
+func (c *conf) instanceSync(st syncLine) {
+	d := inventory.SyncDefaults()
+	name, ok := c.value(st.statement)
+	if !ok || !c.source.device(st.line, name) {
+		return
+	}
+	d.Interface, d.Role = name, st.in.role()
+	c.leave(st.statement, foreverRole(d.Role))
+	c.addSync(st.line, d)
+}
+
+// foreverRole is why a daemon does not follow an instance.
+func foreverRole(role string) string {
+	return fmt.Sprintf("no VRRP in an inventory: the daemon is a %s for good", role)
 }
 
 // syncDaemon reads lvs_sync_daemon. Both daemons run, unless they follow an
@@ -215,7 +256,7 @@ func (c *conf) syncDaemon(st *statement) {
 			d.ID = in.routerID // keepalived.conf(5): the default is the VRID
 		}
 		roles = []string{in.role()}
-		c.leave(st, fmt.Sprintf("no VRRP in an inventory: the daemon is a %s for good", roles[0]))
+		c.leave(st, foreverRole(roles[0]))
 	}
 	for _, d.Role = range roles {
 		ok = ok && c.addSync(st.line, d)

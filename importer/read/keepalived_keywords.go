@@ -24,7 +24,7 @@ func foreignKeywords() map[string]string {
 			track_bfd mcast_dst_ip track_src_ip unicast_ttl version priority advert_int no_virtual_ipaddress
 			promote_secondaries linkbeat_use_polling v3_checksum_as_v2 accept no_accept skip_check_adv_addr
 			strict_mode preempt nopreempt preempt_delay notify_backup notify_master notify_fault notify_stop
-			notify_deleted notify notify_master_rx_lower_pri notify_priority_changes lvs_sync_daemon_interface
+			notify_deleted notify notify_master_rx_lower_pri notify_priority_changes
 			garp_master_delay garp_master_refresh garp_master_repeat garp_master_refresh_repeat
 			garp_lower_prio_delay garp_lower_prio_repeat down_timer_adverts timer_expired_backup
 			thread_timer_expired garp_extra_if vmac_garp_intvl lower_prio_no_advert higher_prio_send_advert

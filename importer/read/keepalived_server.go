@@ -297,13 +297,20 @@ func (c *conf) build(v *virtual, at target) {
 	if !v.ok || c.full(len(v.servers), v.Line) {
 		return
 	}
-	d.RealServers = make([]RealServer, len(v.servers))
-	for i, r := range v.servers {
+	d.RealServers = nil
+	first := map[netip.AddrPort]int{} // the line of each
+	for _, r := range v.servers {
 		// Not in groups: ipvs_group_cmd takes the real server's own port.
 		if r.Port == 0 && !v.isGroup {
 			r.Port = at.port
 		}
-		d.RealServers[i] = r.RealServer
+		to := netip.AddrPortFrom(r.Address, r.Port)
+		if line, there := first[to]; there {
+			c.left(r.Line, "real_server "+to.String(), fmt.Sprintf("line %d has the real server already; keepalived takes the first only", line))
+			continue
+		}
+		first[to] = r.Line
+		d.RealServers = append(d.RealServers, r.RealServer)
 	}
 	c.add(d)
 }

@@ -35,7 +35,7 @@ func (c *conf) instance(block *statement) {
 		name = block.words[1]
 	}
 	if first := c.instances[name]; first != nil {
-		c.problem(block.line, fmt.Sprintf("duplicate vrrp_instance %s, first in line %d", name, first.line), "want each once")
+		c.leave(block, fmt.Sprintf("line %d has the instance already; keepalived reads the first only", first.line))
 		return
 	}
 	in := &instance{line: block.line}
@@ -54,6 +54,8 @@ func (c *conf) instance(block *statement) {
 		case "unicast_src_ip", "mcast_src_ip":
 			c.sourceAddress(st)
 		case "virtual_ipaddress", "virtual_ipaddress_excluded":
+		case "lvs_sync_daemon_interface":
+			c.syncs = append(c.syncs, syncLine{st, in})
 		case "state":
 			in.master = slices.Contains(st.words[1:], "MASTER")
 			c.leave(st, noVRRP)
@@ -126,7 +128,7 @@ func (c *conf) vip(st *statement, device string) {
 	}
 	a := prefix.Addr()
 	if first, there := c.vips[a]; there {
-		c.problem(st.line, fmt.Sprintf("duplicate virtual address %s, first in line %d", a, first), "want each once")
+		c.leave(st, fmt.Sprintf("line %d has the address already", first))
 		return
 	}
 	c.vips[a] = st.line
