@@ -321,10 +321,15 @@ func TestSocketOfRewrittenSource(t *testing.T) {
 	trial := &trial{gatherer: &gatherer{inv: inv}, service: inv.Services[0]}
 	vip := netip.MustParseAddrPort("192.0.2.30:80")
 	local := netip.MustParseAddrPort("192.0.2.7:40000")
-	own := flow.Socket{Local: vip, Remote: local}
-	byDirector := flow.Socket{Local: vip, Remote: netip.MustParseAddrPort("192.0.2.3:40000")}
+	own := flow.Socket{Local: vip, Remote: local, State: "ESTABLISHED"}
+	byDirector := flow.Socket{Local: vip, Remote: netip.MustParseAddrPort("192.0.2.3:40000"), State: "ESTABLISHED"}
 	stranger := flow.Socket{Local: vip, Remote: netip.MustParseAddrPort("203.0.113.9:40000")}
 	otherPort := flow.Socket{Local: vip, Remote: netip.MustParseAddrPort("192.0.2.3:40001")}
+	rip := netip.MustParseAddrPort("192.0.2.4:80")
+	ended := flow.Socket{Local: vip, Remote: local, State: "TIME_WAIT"}
+	atRIP := flow.Socket{Local: rip, Remote: local, State: "TIME_WAIT"}
+	hungUp := flow.Socket{Local: vip, Remote: local, State: "FIN_WAIT2"}
+	elsewhere := flow.Socket{Local: rip, Remote: local, State: "ESTABLISHED"}
 	seen := &flow.Sighting{From: otherPort.Remote, To: vip}
 	for name, test := range map[string]struct {
 		arrived *flow.Sighting
@@ -337,8 +342,16 @@ func TestSocketOfRewrittenSource(t *testing.T) {
 		"no socket whatsoever":  {nil, nil, nil},
 		"as it was seen":        {seen, []flow.Socket{stranger, byDirector, otherPort}, &otherPort},
 		"seen, but not as that": {seen, []flow.Socket{stranger, byDirector}, nil},
+		// Of a client port that was used before, the real server may still have
+		// the older connection, to another address after a change of mode.
+		"beside an older one":         {nil, []flow.Socket{ended, own}, &own},
+		"beside an older one, nat":    {nil, []flow.Socket{atRIP, byDirector}, &byDirector},
+		"an older one alone":          {nil, []flow.Socket{ended}, nil},
+		"beside one that hung up":     {nil, []flow.Socket{hungUp, own}, &own},
+		"beside one of another mode":  {nil, []flow.Socket{elsewhere, own}, &own},
+		"as it was seen, not as sent": {seen, []flow.Socket{own, otherPort}, &otherPort},
 	} {
-		p := &probe{local: local, row: &flow.Connection{}, arrived: test.arrived}
+		p := &probe{local: local, vip: vip, row: &flow.Connection{}, arrived: test.arrived}
 		if diff := cmp.Diff(test.want, trial.socketOf(p, test.sockets), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", name, diff)
 		}

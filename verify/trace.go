@@ -6,6 +6,7 @@ import (
 
 	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -102,22 +103,59 @@ func (t *trial) matchSockets(h *inventory.Host, sockets []flow.Socket, failed bo
 	}
 }
 
-// socketOf finds a probe among a real server's sockets: the one whose peer is
-// where the request was seen to come from, or the client, or else one from the
-// same port of another host of the inventory, which has rewritten the source on
-// the way and, as the kernel does when it can, kept the port.
+// socketOf finds a probe among a real server's sockets. Its peer is where the
+// request was seen to come from, or the client, or else the same port of another
+// host of the inventory, which has rewritten the source on the way and, as the
+// kernel does when it can, kept the port. Older connections of the same port may
+// be there, too: of several the likeliest is taken.
 func (t *trial) socketOf(p *probe, sockets []flow.Socket) *flow.Socket {
-	var rewritten *flow.Socket
+	var best *flow.Socket
+	var bestRank int
 	for _, s := range sockets {
+		rank := 0
 		switch {
-		case !p.local.IsValid():
-		case p.arrived != nil && s.Remote == p.arrived.From, s.Remote == p.local:
-			return &s
-		case p.arrived == nil && p.row != nil && s.Remote.Port() == p.local.Port() && t.known(s.Remote.Addr()):
-			rewritten = &s
+		case !p.local.IsValid() || endedByPeer(s.State):
+			continue
+		case p.arrived != nil && s.Remote == p.arrived.From:
+			rank += 8
+		case s.Remote == p.local:
+			rank += 2
+		case p.arrived != nil || p.row == nil || s.Remote.Port() != p.local.Port() || !t.known(s.Remote.Addr()):
+			continue
+		}
+		if s.State == "ESTABLISHED" || s.State == "SYN_RECV" {
+			rank += 4
+		}
+		if s.Local.Addr() == t.arrivalOf(p).Addr() {
+			rank++
+		}
+		if best == nil || rank > bestRank {
+			best, bestRank = &s, rank
 		}
 	}
-	return rewritten
+	return best
+}
+
+// endedByPeer reports whether the other end of a connection has closed it. No
+// client has closed a probe that is looked for, so such a socket is an older one's.
+func endedByPeer(state string) bool {
+	switch state {
+	case "TIME_WAIT", "CLOSE_WAIT", "LAST_ACK", "CLOSING", "CLOSE":
+		return true
+	}
+	return false
+}
+
+// arrivalOf is what a real server should have the probe for.
+func (t *trial) arrivalOf(p *probe) netip.AddrPort {
+	switch {
+	case p.arrived != nil:
+		return p.arrived.To
+	case p.row != nil && p.server != nil && !modes.TraitsOf(p.server.Mode).KeepsDestination:
+		return p.row.Destination
+	default:
+		return p.vip
+	}
 }
 
 // known reports whether an address is a host's of the inventory.

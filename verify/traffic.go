@@ -285,8 +285,10 @@ func (t *trial) lookUpConnections(ctx context.Context) {
 		}
 		for _, row := range r.got.Found {
 			// Directors that share their connections have it, too; the
-			// first one has the VIP.
-			if p := t.probeFrom(row.Client); p != nil && p.row == nil {
+			// first one has the VIP. An older row of the same client port is
+			// one whose end the director has seen.
+			p := t.probeFrom(row.Client)
+			if p != nil && (p.row == nil || p.director == r.host && endedByPeer(p.row.State)) {
 				p.director, p.row, p.server = r.host, &row, serverAt(t.service, p.vip.Port(), row.Destination)
 			}
 		}

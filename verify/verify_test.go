@@ -246,6 +246,19 @@ func TestJudge(t *testing.T) {
 				ev.probes[i].requests, ev.probes[i].noWatch = 0, true
 			}
 		}},
+		{"unfair turns while nobody counted", rr, func(s *inventory.Service, ev *evidence) {
+			ev.trouble(checkReplies, fmt.Errorf("lb: watch for packets: 58 packets went uncounted"))
+			ev.probes[1].server = s.RealServers[0]
+			for i := range ev.probes {
+				ev.probes[i].requests, ev.probes[i].noWatch = 0, true
+			}
+		}},
+		{"weight 0 used while nobody counted", "vip: 192.0.2.30, port: 80, mode: dr, scheduler: rr, real_servers: [web1, {host: web2, weight: 0}]", func(_ *inventory.Service, ev *evidence) {
+			ev.trouble(checkReplies, fmt.Errorf("lb: watch for packets: 58 packets went uncounted"))
+			for i := range ev.probes {
+				ev.probes[i].requests, ev.probes[i].noWatch = 0, true
+			}
+		}},
 		// What is not known must not be told as if it were.
 		{"director cannot be asked", rr, func(_ *inventory.Service, ev *evidence) {
 			for _, check := range []string{checkServerKnown, checkReplies, checkOneMAC} {
@@ -459,6 +472,7 @@ func TestDistribution(t *testing.T) {
 		{"wlc", weights{1, 1}, got{4, 0}, nil, false},
 		{"wlc", weights{1, 1, 1, 1, 1}, got{1, 1, 1, 1, 0}, nil, true}, // four cannot show it
 		{"lc", weights{1, 0}, got{4, 0}, nil, true},
+		{"lc", weights{1, 1}, got{4, 0}, func(ev *evidence) { ev.others = 1 }, true}, // which others' may explain
 		{"lc", weights{1, 1}, got{4, 0}, func(ev *evidence) { ev.active = 1 }, true},
 		{"lc", weights{1, 1}, got{4, 0}, func(ev *evidence) { ev.inactive = inactiveWeight - 1 }, false},
 		{"lc", weights{1, 1}, got{4, 0}, func(ev *evidence) { ev.inactive = inactiveWeight }, true},

@@ -42,6 +42,9 @@ const (
 	watchGrace = 50 * time.Millisecond
 	// maxSightings bounds what a watch remembers.
 	maxSightings = 1 << 16
+	// watchBuffer is how many octets may wait to be counted. The usual buffer
+	// holds some hundred packets, which a busy host has in a millisecond.
+	watchBuffer = 4 << 20
 )
 
 // StartWatch begins to count. The watch ends with Stop, and by itself when the
@@ -83,6 +86,8 @@ func watchSocket(is6 bool, patterns []flow.Pattern, until time.Time) (*socket.Co
 	if err != nil {
 		return nil, err
 	}
+	// Root of a container may not have it; packets that are missed are told.
+	_ = conn.SetsockoptInt(unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer)
 	// Bound to one protocol the socket sees every packet once, on the device
 	// that takes it in after bridges, bonds and VLANs; ETH_P_ALL would see it
 	// on each of those, and the packets this host sends.
