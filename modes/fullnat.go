@@ -61,6 +61,12 @@ func fullnatDemands(l leg) inventory.Problems {
 // for both families.
 func conntrack() state.Sysctl { return state.Sysctl{Name: "net.ipv4.vs.conntrack", Setting: "1"} }
 
+// LocalAddresses are the sources that a real server of mode fullnat sees when a
+// director of the service sends it requests: those of the director's own rule.
+func LocalAddresses(s *inventory.Service, director *inventory.Host, server *inventory.RealServer) []netip.Addr {
+	return leg{&service{s, nil, nil}, director, server}.localAddresses()
+}
+
 // localAddresses are those the real server sees as the source.
 func (l leg) localAddresses() []netip.Addr {
 	if len(l.LocalAddresses) != 0 {

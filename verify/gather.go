@@ -169,18 +169,25 @@ func listeningPort(r *inventory.RealServer, vip uint16) uint16 {
 
 // localAddresses are those a fullnat service's real servers may see as source.
 func localAddresses(s *inventory.Service) []netip.Addr {
-	if len(s.LocalAddresses) != 0 {
-		return s.LocalAddresses
-	}
 	var out []netip.Addr
 	for _, d := range s.Directors {
-		for _, a := range addressesOf(d) {
-			if a != s.VIP && a.Is6() == s.VIP.Is6() {
-				out = append(out, a)
+		for _, r := range s.RealServers {
+			if modes.TraitsOf(r.Mode).Source == modes.SourceDirector {
+				out = union(out, modes.LocalAddresses(s, d, r))
 			}
 		}
 	}
 	return out
+}
+
+// union is a list with those of another that it does not have.
+func union(list, more []netip.Addr) []netip.Addr {
+	for _, a := range more {
+		if !slices.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 // kernelID is how the directors' kernels know the service.

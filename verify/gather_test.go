@@ -184,6 +184,27 @@ func TestRunWithoutAnyHost(t *testing.T) {
 	}
 }
 
+// Every host can be asked, whatever addresses the topology has: a director whose
+// only address is the VIP, for one.
+func TestRunAsksWhatCanBeAnswered(t *testing.T) {
+	for _, service := range []string{rr, nat, tun, fullnat, nodePort, mixed, dns} {
+		inv := topology(t, service)
+		if service == nodePort {
+			lb := inv.Services[0].Directors[0]
+			lb.NICs[0].Addresses = lb.NICs[0].Addresses[:1]
+		}
+		r, err := Run(t.Context(), inv, newWorld(t, inv).hosts, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range r.Services[0].Checks {
+			for _, m := range c.Missing {
+				t.Errorf("%s: %s: %s", service, c.Name, m.Message)
+			}
+		}
+	}
+}
+
 type unreachable struct{}
 
 func (unreachable) Call(context.Context, wire.Method, any, any) error {

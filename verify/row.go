@@ -98,12 +98,18 @@ func judgeSourceIsClient(_ *inventory.Service, ev *evidence, probes []*probe) Ch
 }
 
 func judgeSourceIsDirector(s *inventory.Service, ev *evidence, probes []*probe) Check {
-	local := localAddresses(s)
 	expected := "an address of the director"
 	if len(s.LocalAddresses) != 0 {
-		expected = "one of " + addressList(local)
+		expected = "one of " + addressList(s.LocalAddresses)
 	}
 	return judgeSeen(ev, checkSourceDirector, expected, probes, func(p *probe, from, _ netip.AddrPort) string {
+		// Each director's rule has an address of its own.
+		var local []netip.Addr
+		for _, d := range s.Directors {
+			if p.director == "" || p.director == d.Name {
+				local = union(local, modes.LocalAddresses(s, d, p.server))
+			}
+		}
 		if slices.Contains(local, from.Addr()) {
 			return ""
 		}

@@ -48,8 +48,10 @@ const (
 	nat     = "vip: 192.0.2.30, port: 80, mode: nat, scheduler: rr, real_servers: [{host: web1, port: 8080}, {host: web2, port: 8080}]"
 	tun     = "vip: 192.0.2.30, port: 80, mode: tun, scheduler: rr, real_servers: [web1, {host: web2, tunnel: {type: gue, port: 5555}}]"
 	fullnat = "vip: 192.0.2.30, port: 80, mode: fullnat, scheduler: rr, local_addresses: [192.0.2.40, 192.0.2.41], real_servers: [{host: web1, port: 8080}, {host: web2, port: 8080}]"
-	mixed   = "vip: 192.0.2.30, port: 80, mode: dr, scheduler: rr, real_servers: [web1, {host: web2, mode: fullnat, port: 8080}]"
-	dns     = "vip: 192.0.2.53, port: 53, protocol: udp, mode: dr, scheduler: rr, real_servers: [web1, web2]"
+	// What Kubernetes calls a NodePort: the VIP is the director's own, and only, address.
+	nodePort = "vip: 192.0.2.3, port: 30080, mode: fullnat, scheduler: rr, real_servers: [{host: web1, port: 8080}, {host: web2, port: 8080}]"
+	mixed    = "vip: 192.0.2.30, port: 80, mode: dr, scheduler: rr, real_servers: [web1, {host: web2, mode: fullnat, port: 8080}]"
+	dns      = "vip: 192.0.2.53, port: 53, protocol: udp, mode: dr, scheduler: rr, real_servers: [web1, web2]"
 )
 
 const (
@@ -329,6 +331,10 @@ func TestJudge(t *testing.T) {
 		}},
 
 		{"good fullnat", fullnat, pass},
+		{"good fullnat, the VIP is an address of the director", nodePort, pass},
+		{"fullnat, source of another NIC", strings.Replace(fullnat, "local_addresses: [192.0.2.40, 192.0.2.41], ", "", 1), func(_ *inventory.Service, ev *evidence) {
+			ev.probes[0].socket.Remote = netip.MustParseAddrPort("198.51.100.3:40000")
+		}},
 		{"fullnat, source not rewritten", fullnat, func(_ *inventory.Service, ev *evidence) {
 			for i := range ev.probes {
 				p := &ev.probes[i]
