@@ -2,6 +2,7 @@ package verify
 
 import (
 	"net/netip"
+	"syscall"
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
@@ -50,6 +51,7 @@ type probe struct {
 	socket           *flow.Socket
 	requests         int // packets the directors saw
 	replies          int
+	repliedAt        string // director that saw a reply
 	full             *wire.FullSize
 	// What could not be asked. Then nothing follows from a row or a socket
 	// that is not there, or from packets that nobody saw: at the directors, or
@@ -69,6 +71,13 @@ func (p *probe) saw() (from, to netip.AddrPort, ok bool) {
 		return netip.AddrPort{}, netip.AddrPort{}, false
 	}
 }
+
+// refused reports whether the client was told that nothing listens, which is an
+// answer, too.
+func (p *probe) refused() bool { return p.failed == syscall.ECONNREFUSED.Error() }
+
+// replyStopped reports whether a reply came to a director, and the client got none.
+func (p *probe) replyStopped() bool { return p.failed != "" && !p.refused() && p.replies != 0 }
 
 // answer is what one host's question for the VIP brought.
 type answer struct {

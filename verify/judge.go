@@ -202,7 +202,7 @@ func (p *probe) trail(s *inventory.Service) string {
 	case p.stage() == StageNotSent:
 		return "the client sent nothing"
 	case s.OnePacket && p.server != nil:
-		return "it came to " + p.server.Host.Name + ", which did not answer, or the reply was lost"
+		return "it came to " + p.server.Host.Name + p.withoutReply()
 	case p.row == nil:
 		return p.trailWithoutRow()
 	case p.server == nil:
@@ -240,9 +240,9 @@ func (p *probe) trailAtServer(s *inventory.Service) string {
 	name, udp := p.server.Host.Name, s.Protocol == inventory.UDP
 	switch {
 	case p.socket != nil:
-		return name + " has it" + p.inState() + ", so it came there and the reply was lost"
+		return name + " has it" + p.inState() + p.lostReply()
 	case p.arrived != nil && udp:
-		return fmt.Sprintf("it came in there %s and was not answered, or the reply was lost", p.asArrived())
+		return "it came in there " + p.asArrived() + p.withoutReply()
 	case p.arrived != nil && p.wrapped != nil && !p.noSockets:
 		return fmt.Sprintf("it came there in %s and was dropped behind the tunnel: %s has no such connection", outerText(p.wrapped), name)
 	case p.arrived != nil && !p.noSockets:
@@ -256,6 +256,26 @@ func (p *probe) trailAtServer(s *inventory.Service) string {
 	default:
 		return name + " has no such connection"
 	}
+}
+
+// withoutReply goes on about a datagram that came to a real server.
+func (p *probe) withoutReply() string {
+	switch {
+	case p.refused():
+		return " and was refused"
+	case p.replyStopped():
+		return p.lostReply()
+	default:
+		return " and was not answered, or the reply was lost"
+	}
+}
+
+// lostReply goes on about a request that came to a real server and was answered.
+func (p *probe) lostReply() string {
+	if p.replyStopped() {
+		return fmt.Sprintf("; its reply came to %s, and not from there to the client", p.repliedAt)
+	}
+	return ", so it came there and the reply was lost"
 }
 
 func (p *probe) inState() string {

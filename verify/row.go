@@ -200,6 +200,7 @@ type passage struct {
 	connected                  int   // or answered
 	unseen                     int   // connected without a request there
 	unanswered                 tally // came to a real server, and no reply to them came back
+	stopped                    tally // a reply came to a director, and not to the client
 }
 
 func passageOf(probes []*probe) passage {
@@ -212,6 +213,9 @@ func passageOf(probes []*probe) passage {
 		out.requests, out.replies = out.requests+p.requests, out.replies+p.replies
 		if _, _, came := p.saw(); came && p.replies == 0 {
 			out.unanswered.add("came to %s, and no reply came back through the director", p.server.Host.Name)
+		}
+		if p.replyStopped() {
+			out.stopped.add("had a reply that came to %s, and not from there to the client: it does not pass it on, or it is lost behind it", p.repliedAt)
 		}
 		if p.failed != "" {
 			continue
@@ -240,7 +244,7 @@ func (w passage) finding(s *inventory.Service, wrong []string) finding {
 	}
 	f := finding{wrong: wrong, seen: w.text(s), facts: Facts{Counted: w.watched, Requests: w.requests, Replies: w.replies}}
 	switch {
-	case w.connected == 0:
+	case w.connected == 0 && w.replies == 0:
 		f.open = []string{"no probe came through, so there was no reply to follow"}
 	case w.unseen != 0:
 		f.wrong = append(f.wrong, fmt.Sprintf("%s came through without a packet at the director", count(w.unseen, "probe")))
@@ -259,5 +263,5 @@ func judgeRepliesBypassDirector(s *inventory.Service, ev *evidence, probes []*pr
 
 func judgeRepliesThroughDirector(s *inventory.Service, ev *evidence, probes []*probe) Check {
 	w := passageOf(probes)
-	return ev.check(checkThrough, w.finding(s, w.unanswered.lines()), checkReplies)
+	return ev.check(checkThrough, w.finding(s, append(w.unanswered.lines(), w.stopped.lines()...)), checkReplies)
 }

@@ -26,7 +26,9 @@ func (t *trial) follow() {
 		}
 		for _, d := range t.service.Directors {
 			p.noWatch = p.noWatch || t.blind[d]
-			p.replies += p.repliesAmong(t.seen[d.Name])
+			if n := p.repliesAmong(t.seen[d.Name]); n != 0 {
+				p.replies, p.repliedAt = p.replies+n, d.Name
+			}
 		}
 	}
 }

@@ -291,6 +291,36 @@ func TestJudge(t *testing.T) {
 				failProbe(&ev.probes[i], "no answer within 3s", "SYN_RECV", "SYN_RECV")
 			}
 		}},
+		// Forwarding is off, a firewall drops what is forwarded, or what it calls invalid.
+		{"nat, replies stop at the director", nat, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				failProbe(&ev.probes[i], "no answer within 3s", "SYN_RECV", "SYN_RECV")
+				ev.probes[i].replies, ev.probes[i].repliedAt = 4, "lb"
+			}
+		}},
+		{"nat, refused everywhere", nat, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				failProbe(&ev.probes[i], "connection refused", "SYN_RECV", "")
+				ev.probes[i].replies, ev.probes[i].repliedAt = 1, "lb"
+			}
+		}},
+		{"fullnat, replies stop at the director", fullnat, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				failProbe(&ev.probes[i], "no answer within 3s", "SYN_RECV", "SYN_RECV")
+				ev.probes[i].replies, ev.probes[i].repliedAt = 4, "lb"
+			}
+		}},
+		{"replies stop at the director", rr, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				failProbe(&ev.probes[i], "no answer within 3s", "SYN_RECV", "SYN_RECV")
+				ev.probes[i].replies, ev.probes[i].repliedAt = 4, "lb"
+			}
+		}},
+		{"udp, replies stop at the director", dns, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				ev.probes[i].failed, ev.probes[i].replies, ev.probes[i].repliedAt = "no answer within 3s", 1, "lb"
+			}
+		}},
 		{"nat, source rewritten", nat, func(_ *inventory.Service, ev *evidence) {
 			for i := range ev.probes {
 				ev.probes[i].socket.Remote = netip.AddrPortFrom(netip.MustParseAddr("192.0.2.3"), ev.probes[i].local.Port())
