@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/kernel/traffic"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -95,7 +96,7 @@ func (h *HostTraffic) OpenProbes(ctx context.Context, req wire.ProbeOpenRequest)
 	var out []wire.Probe
 	var open []int
 	for _, t := range attempts {
-		p := wire.Probe{Local: t.local, Mark: t.datagram.mark(), Repeats: t.repeats}
+		p := wire.Probe{Local: t.local, Mark: t.mark, Repeats: t.repeats}
 		if t.err != nil {
 			p.Failed = t.err.Error()
 		} else {
@@ -135,6 +136,7 @@ type attempt struct {
 	expires time.Time
 	pending bool
 	err     error
+	mark    uint32 // flow.Sighting; 0: not known
 
 	// Of UDP only.
 	datagram datagram
@@ -162,9 +164,16 @@ func begin(to netip.AddrPort, timeout time.Duration, kind int) *attempt {
 		t.fail(err)
 		return t
 	}
-	// Address and port are chosen by now.
+	// Address, port and sequence number are chosen by now.
 	if t.local = localOf(t.fd); !t.local.IsValid() {
 		t.fail(errors.New("the kernel names no local address"))
+		return t
+	}
+	if kind == unix.SOCK_STREAM {
+		// Without it the probe is known by its address, where nobody rewrites that.
+		if first, err := traffic.InitialSequence(t.fd); err == nil {
+			t.mark = first
+		}
 	}
 	return t
 }

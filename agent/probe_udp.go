@@ -7,18 +7,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lvsform/lvsform/flow"
 )
 
-// datagram is what a UDP probe sends. Its first four octets, the mark, tell it
-// from all others of a run wherever it is seen.
+// datagram is what a UDP probe sends. Its octets are no other's of a run, so its
+// mark tells it from others wherever it is seen.
 type datagram []byte
 
-func (d datagram) mark() uint32 {
-	if len(d) < 4 {
-		return 0
-	}
-	return binary.BigEndian.Uint32(d)
-}
+func (d datagram) mark() uint32 { return flow.DatagramMark(d) }
 
 // datagrams returns a function that makes the next datagram for a port.
 func datagrams(port uint16) func() datagram {
@@ -53,7 +50,7 @@ func dnsQuery(id uint16) datagram {
 const udpRepeat = 500 * time.Millisecond
 
 func (t *attempt) send(d datagram) {
-	t.datagram, t.pending, t.pause = d, true, udpRepeat
+	t.datagram, t.mark, t.pending, t.pause = d, d.mark(), true, udpRepeat
 	t.write()
 }
 

@@ -18,8 +18,8 @@ func (a *Agent) watchStart(_ context.Context, req wire.WatchRequest) (wire.Nothi
 		return wire.Nothing{}, fmt.Errorf("a watch for %d patterns and %s is not possible", len(req.Patterns), req.Limit)
 	}
 	for _, p := range req.Patterns {
-		if len(p.To) == 0 {
-			return wire.Nothing{}, errors.New("a watch for packets to anybody is not possible")
+		if len(p.To) == 0 && (p.Wrapped || len(p.From) == 0) {
+			return wire.Nothing{}, errors.New("a watch for packets from anybody to anybody is not possible")
 		}
 	}
 	w, err := a.Traffic.StartWatch(req.Patterns, req.Limit)

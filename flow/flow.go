@@ -3,6 +3,7 @@
 package flow
 
 import (
+	"hash/fnv"
 	"net/netip"
 
 	"github.com/lvsform/lvsform/state"
@@ -13,16 +14,30 @@ import (
 type Pattern struct {
 	Protocol  state.Protocol `json:"protocol"`       // tcp, udp or icmp (ICMPv6 in IPv6)
 	From      []netip.Addr   `json:"from,omitempty"` // of one family
-	To        []netip.Addr   `json:"to"`             // of the same family; never empty
+	To        []netip.Addr   `json:"to,omitempty"`   // of the same family; From and To are not both empty
 	FromPorts []uint16       `json:"from_ports,omitempty"`
 	ToPorts   []uint16       `json:"to_ports,omitempty"`
 	Opening   bool           `json:"opening,omitempty"` // of TCP only what has SYN set
 	// Wrapped looks for the packet inside of another one: of a tunnel by ipip,
 	// GRE or GUE, in either family.
 	Wrapped bool `json:"wrapped,omitempty"`
+	// Others looks for packets that may be anybody's, and so many that a watch
+	// cannot tell them all apart, or misses some. What it misses is no error: a
+	// sighting without addresses counts it. A packet that a pattern without
+	// Others matches, too, is not seen again.
+	Others bool `json:"others,omitempty"`
 }
 
-// Sighting counts the packets that look the same.
+// Is6 reports whether the pattern's addresses are of IPv6.
+func (p Pattern) Is6() bool {
+	if len(p.To) == 0 {
+		return p.From[0].Is6()
+	}
+	return p.To[0].Is6()
+}
+
+// Sighting counts the packets that look the same. Without addresses it counts
+// those that were not told apart.
 type Sighting struct {
 	// Tunnel is ipip, gre or gue when the packet was inside of another one,
 	// whose addresses, and for gue the port, follow.
@@ -31,15 +46,27 @@ type Sighting struct {
 	OuterTo   netip.Addr `json:"outer_to,omitzero"`
 	OuterPort uint16     `json:"outer_port,omitempty"`
 
-	From    netip.AddrPort `json:"from,omitzero"` // not set when the pattern names no source
-	To      netip.AddrPort `json:"to"`
+	From    netip.AddrPort `json:"from,omitzero"`
+	To      netip.AddrPort `json:"to,omitzero"`
 	Opening bool           `json:"opening,omitempty"` // TCP with SYN set
 	// Mark tells packets of one conversation by what no translation on the way
-	// changes: of TCP with SYN the client's initial sequence number, of UDP the
-	// first four octets of the payload, of ICMP identifier and number of an
+	// changes: of TCP with SYN the client's initial sequence number, of UDP what
+	// DatagramMark makes of the payload, of ICMP identifier and number of an
 	// echo. It is 0 where there is none.
 	Mark  uint32 `json:"mark,omitempty"`
 	Count int    `json:"count"`
+}
+
+// DatagramMark is the mark of a datagram with the payload. It is made of more
+// octets than a DNS query's number, which many clients use.
+func DatagramMark(payload []byte) uint32 {
+	const octets = 32
+	if len(payload) < 4 {
+		return 0
+	}
+	h := fnv.New32a()
+	_, _ = h.Write(payload[:min(len(payload), octets)]) // never fails
+	return h.Sum32()
 }
 
 // Connections is what the director's connection table has of one service.

@@ -167,13 +167,13 @@ func given(s *inventory.Service, ev *evidence) (units []unit, noun string) {
 		}
 		if s.Persistence.Timeout != 0 && s.Persistence.Engine == "" {
 			noun = "client"
-			group := persistenceGroup(s, p.local.Addr())
+			group := persistenceGroup(s, p.source())
 			if kept[group] {
 				continue
 			}
 			kept[group] = true
 		}
-		units = append(units, unit{p.local.Addr(), p.server})
+		units = append(units, unit{p.source(), p.server})
 	}
 	return units, noun
 }

@@ -35,6 +35,7 @@ type probe struct {
 	entry  netip.AddrPort // where the client sent it
 	vip    netip.AddrPort // where the director gets it
 	local  netip.AddrPort // the client's; zero where it had no route
+	from   netip.AddrPort // what that has become at a director; zero: nothing else
 	failed string         // why it did not connect, or was not answered
 	// mark is what tells it from others wherever it is seen, however
 	// translated (flow.Sighting); 0 if not known. repeats is how often a
@@ -57,6 +58,14 @@ type probe struct {
 	// that is not there, or from packets that nobody saw: at the directors, or
 	// at the real server.
 	noTable, noSockets, noWatch, noArrival bool
+}
+
+// source is the client's address as the director sees it.
+func (p *probe) source() netip.Addr {
+	if p.from.IsValid() {
+		return p.from.Addr()
+	}
+	return p.local.Addr()
 }
 
 // saw is the source and destination that the real server saw: those of its

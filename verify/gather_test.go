@@ -78,7 +78,7 @@ func TestRun(t *testing.T) {
 	// The watch is on before the first probe, and the tables are read while
 	// the probes are open.
 	want := []string{
-		"lb watch-start", "client probe-open", "remote probe-open", "lb connections", "lb watch-stop", "client who-has",
+		"lb watch-start", "client probe-open", "remote probe-open", "lb watch-stop", "lb connections", "client who-has",
 	}
 	if diff := cmp.Diff(want, w.calls); diff != "" {
 		t.Errorf("calls (-want +got)\n%s", diff)
@@ -402,6 +402,7 @@ func TestFollow(t *testing.T) {
 			{From: behind, To: rip, Opening: true, Mark: 7, Count: 1},
 		},
 	}}
+	tr.requests()
 	tr.follow()
 	p := ev.probes[0]
 	if p.requests != 3 || p.replies != 1 || ev.others != 4 {
@@ -409,6 +410,118 @@ func TestFollow(t *testing.T) {
 	}
 	if p.arrived == nil || p.arrived.From != behind || p.server != s.RealServers[1] {
 		t.Errorf("arrived: %+v", p.arrived)
+	}
+}
+
+// A foreign MASQUERADE or SNAT on the way: the probe is found under whatever
+// address and port it has got, and so are its replies.
+func TestFollowRewrittenSource(t *testing.T) {
+	at := netip.MustParseAddrPort
+	const mark = 7
+	local, stranger := at("198.51.100.7:40000"), at("203.0.113.9:40000")
+	for name, test := range map[string]struct {
+		service  string
+		seen     map[string][]flow.Sighting
+		row      netip.AddrPort // client in the connection table
+		sockets  []flow.Socket  // of web1
+		want     netip.AddrPort // source that the real server saw
+		requests int
+		replies  int
+	}{
+		"nat, by the director, with another port": {
+			service: nat,
+			seen: map[string][]flow.Sighting{
+				"lb": {
+					{From: local, To: at("192.0.2.30:80"), Opening: true, Mark: mark, Count: 1},
+					{From: at("192.0.2.4:8080"), To: at("192.0.2.3:2000"), Opening: true, Mark: mark, Count: 1},
+				},
+				"web1": {{From: at("192.0.2.3:2000"), To: at("192.0.2.4:8080"), Opening: true, Mark: mark, Count: 1}},
+			},
+			row:     local,
+			sockets: []flow.Socket{{Local: at("192.0.2.4:8080"), Remote: at("192.0.2.3:2000"), State: "ESTABLISHED"}},
+			want:    at("192.0.2.3:2000"), requests: 1, replies: 1,
+		},
+		"nat, by a gateway before the director": {
+			service: nat,
+			seen: map[string][]flow.Sighting{
+				"lb": {
+					{From: at("192.0.2.1:3000"), To: at("192.0.2.30:80"), Opening: true, Mark: mark, Count: 1},
+					{From: stranger, To: at("192.0.2.30:80"), Opening: true, Mark: 8, Count: 1},
+					{From: at("192.0.2.4:8080"), To: at("192.0.2.1:3000"), Count: 2},
+				},
+				"web1": {{From: at("192.0.2.1:3000"), To: at("192.0.2.4:8080"), Opening: true, Mark: mark, Count: 1}},
+			},
+			row:     at("192.0.2.1:3000"),
+			sockets: []flow.Socket{{Local: at("192.0.2.4:8080"), Remote: at("192.0.2.1:3000"), State: "ESTABLISHED"}},
+			want:    at("192.0.2.1:3000"), requests: 1, replies: 2,
+		},
+		"dr, by the director": {
+			service: rr,
+			seen: map[string][]flow.Sighting{
+				"lb": {
+					{From: local, To: at("192.0.2.30:80"), Opening: true, Mark: mark, Count: 1},
+					{From: at("192.0.2.30:80"), To: at("192.0.2.3:40000"), Opening: true, Mark: mark, Count: 1},
+				},
+				"web1": {{From: at("192.0.2.3:40000"), To: at("192.0.2.30:80"), Opening: true, Mark: mark, Count: 1}},
+			},
+			row:  local,
+			want: at("192.0.2.3:40000"), requests: 1, replies: 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := topology(t, test.service)
+			s := inv.Services[0]
+			ev := &evidence{probes: []probe{{client: "remote", vip: at("192.0.2.30:80"), local: local, mark: mark, failed: "no answer within 3s"}}}
+			tr := &trial{gatherer: &gatherer{inv: inv}, service: s, ports: []uint16{80}, ev: ev, seen: test.seen}
+			tr.requests()
+			p := tr.probeAt(test.row)
+			if p == nil {
+				t.Fatal("the connection table's row is no probe's")
+			}
+			p.director, p.server = "lb", s.RealServers[0]
+			p.row = &flow.Connection{Client: test.row, Destination: netip.AddrPortFrom(at("192.0.2.4:1").Addr(), s.RealServers[0].Port), State: "SYN_RECV"}
+			tr.follow()
+			tr.matchSockets(s.RealServers[0].Host, test.sockets, false)
+			from, _, ok := p.saw()
+			if !ok || from != test.want || p.requests != test.requests || p.replies != test.replies || (p.socket != nil) != (test.sockets != nil) {
+				t.Errorf("%+v, and the real server saw %v", p, from)
+			}
+			for _, c := range judge(s, ev).Checks {
+				for _, untrue := range []string{"no reply came back", "does not have", "did not reach"} {
+					if strings.Contains(c.Evidence, untrue) {
+						t.Errorf("%s: %s", c.Name, c.Evidence)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Where a busy host could not tell all packets apart, nothing follows from a
+// probe that was not seen.
+func TestFollowAmongMoreThanCanBeToldApart(t *testing.T) {
+	inv := topology(t, rr)
+	s := inv.Services[0]
+	at := netip.MustParseAddrPort
+	first, second := at("192.0.2.7:40000"), at("192.0.2.7:40001")
+	ev := &evidence{probes: []probe{
+		{client: "client", vip: at("192.0.2.30:80"), local: first},
+		{client: "client", vip: at("192.0.2.30:80"), local: second, failed: "no answer within 3s"},
+	}}
+	tr := &trial{gatherer: &gatherer{inv: inv}, service: s, ports: []uint16{80}, ev: ev, seen: map[string][]flow.Sighting{
+		"lb":   {{From: first, To: at("192.0.2.30:80"), Opening: true, Count: 1}, {Count: 1000}},
+		"web1": {{From: first, To: at("192.0.2.30:80"), Opening: true, Count: 1}, {Count: 1000}},
+	}}
+	tr.requests()
+	tr.follow()
+	if p := ev.probes[0]; p.noWatch || p.noArrival || p.requests != 1 {
+		t.Errorf("a probe that was seen: %+v", p)
+	}
+	if p := ev.probes[1]; !p.noWatch || !p.noArrival {
+		t.Errorf("a probe that was not seen: %+v", p)
+	}
+	if ev.others != 1000 {
+		t.Errorf("%d connections of others", ev.others)
 	}
 }
 

@@ -29,7 +29,7 @@ func judgePersistence(s *inventory.Service, ev *evidence) Check {
 		if p.row == nil || p.server == nil {
 			continue
 		}
-		g := persistenceGroup(s, p.local.Addr())
+		g := persistenceGroup(s, p.source())
 		if probes[g]++; probes[g] == 1 {
 			groups = append(groups, g)
 		}

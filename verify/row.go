@@ -167,7 +167,7 @@ func judgeDestinationIsServer(_ *inventory.Service, ev *evidence, probes []*prob
 
 // judgeTunnelled checks what the requests came in.
 func judgeTunnelled(_ *inventory.Service, ev *evidence, probes []*probe) Check {
-	var wrong, right tally
+	var wrong, open, right tally
 	for _, p := range probes {
 		e := p.server.Encapsulation
 		if e.Type == "" {
@@ -177,6 +177,8 @@ func judgeTunnelled(_ *inventory.Service, ev *evidence, probes []*probe) Check {
 		switch {
 		case p.wrapped == nil && p.noArrival:
 			// Who could not be asked is told by the step that failed.
+		case p.wrapped == nil && p.arrived != nil && p.arrived.From != p.local:
+			open.add("came to %s from %s instead of %s, and it is not known in what", name, p.arrived.From.Addr(), p.local.Addr())
 		case p.wrapped == nil && p.arrived != nil:
 			wrong.add("came to %s without a tunnel", name)
 		case p.wrapped == nil:
@@ -190,7 +192,7 @@ func judgeTunnelled(_ *inventory.Service, ev *evidence, probes []*probe) Check {
 		}
 	}
 	return ev.check(checkTunnelled, finding{
-		wrong: wrong.lines(), seen: strings.Join(right.lines(), ", "), facts: Facts{Counted: right.total() + wrong.total(), Right: right.total()},
+		wrong: wrong.lines(), open: open.lines(), seen: strings.Join(right.lines(), ", "), facts: Facts{Counted: right.total() + wrong.total() + open.total(), Right: right.total()},
 	}, checkArrival)
 }
 

@@ -10,40 +10,41 @@ import (
 	"github.com/lvsform/lvsform/state"
 )
 
-// follow finds each probe among the packets that directors and real servers
-// saw. It must come after the connection table, before the sockets.
-func (t *trial) follow() {
+// requests finds the probes among what came in at the directors for the VIP. It
+// must come before the connection table is read: an address that was rewritten
+// before the director is the one that the table has.
+func (t *trial) requests() {
 	for _, d := range t.service.Directors {
-		t.ev.others += t.requests(t.seen[d.Name])
-	}
-	for i := range t.ev.probes {
-		p := &t.ev.probes[i]
-		for _, r := range t.service.RealServers {
-			if p.row == nil || r == p.server {
-				p.noArrival = p.noArrival || t.blind[r.Host]
-				p.follow(r, t.seen[r.Host.Name])
-			}
-		}
-		for _, d := range t.service.Directors {
-			p.noWatch = p.noWatch || t.blind[d]
-			if n := p.repliesAmong(t.seen[d.Name]); n != 0 {
-				p.replies, p.repliedAt = p.replies+n, d.Name
-			}
+		others, told := t.requestsAt(t.seen[d.Name])
+		t.ev.others += others
+		for i := range t.ev.probes {
+			p := &t.ev.probes[i]
+			p.noWatch = p.noWatch || t.blind[d] || !told && p.requests == 0
 		}
 	}
 }
 
-// requests gives each probe the requests that one director saw, and returns
-// how many connections were somebody else's.
-func (t *trial) requests(seen []flow.Sighting) (others int) {
+// requestsAt gives each probe the requests that one director saw, and returns how
+// many connections were somebody else's, and whether all were told apart.
+func (t *trial) requestsAt(seen []flow.Sighting) (others int, told bool) {
+	told = true
 	for _, s := range seen {
+		if !s.To.IsValid() {
+			told, others = false, others+s.Count
+		}
 		if s.To.Addr() != t.service.VIP || !slices.Contains(t.ports, s.To.Port()) || s.Tunnel != "" {
 			continue
 		}
 		p := t.probeFrom(s.From)
+		if p == nil {
+			p = t.probeMarked(s.Mark)
+		}
 		switch {
 		case p != nil:
 			p.requests += s.Count
+			if s.From != p.local {
+				p.from = s.From
+			}
 			if s.Opening {
 				p.mark = s.Mark
 			}
@@ -51,34 +52,70 @@ func (t *trial) requests(seen []flow.Sighting) (others int) {
 			others += s.Count
 		}
 	}
-	return others
+	return others, told
 }
 
-// follow finds the probe among the packets that one real server saw, by its
-// mark, or before the director changed anything, by the client's address.
-func (p *probe) follow(r *inventory.RealServer, seen []flow.Sighting) {
-	for _, s := range seen {
-		if !p.local.IsValid() || s.From != p.local && (p.mark == 0 || s.Mark != p.mark) {
-			continue
+// follow finds each probe among the packets that directors and real servers
+// saw. It must come after the connection table, before the sockets.
+func (t *trial) follow() {
+	for i := range t.ev.probes {
+		p := &t.ev.probes[i]
+		for _, r := range t.service.RealServers {
+			if p.row == nil || r == p.server {
+				seen := t.seen[r.Host.Name]
+				p.follow(r, seen)
+				p.noArrival = p.noArrival || t.blind[r.Host] || p.arrived == nil && !toldApart(seen)
+			}
 		}
-		p.server = r
-		if s.Tunnel != "" {
-			p.wrapped = &s
-		} else if p.arrived == nil || s.To == p.vip {
-			p.arrived = &s
+		for _, d := range t.service.Directors {
+			if n := p.repliesAmong(t.seen[d.Name]); n != 0 {
+				p.replies, p.repliedAt = p.replies+n, d.Name
+			}
+		}
+	}
+}
+
+// toldApart reports whether nothing that came in was merely counted.
+func toldApart(seen []flow.Sighting) bool {
+	return !slices.ContainsFunc(seen, func(s flow.Sighting) bool { return !s.To.IsValid() })
+}
+
+// follow finds the probe among the packets that one real server saw: by the
+// client's address where nobody changed it, or else by its mark.
+func (p *probe) follow(r *inventory.RealServer, seen []flow.Sighting) {
+	if !p.local.IsValid() {
+		return
+	}
+	for _, found := range []func(flow.Sighting) bool{
+		func(s flow.Sighting) bool { return s.From == p.local },
+		func(s flow.Sighting) bool { return p.mark != 0 && s.Mark == p.mark },
+	} {
+		if p.arrived != nil {
+			return // others' datagrams may have the same mark
+		}
+		for _, s := range seen {
+			if !s.To.IsValid() || !found(s) {
+				continue
+			}
+			p.server = r
+			if s.Tunnel != "" {
+				p.wrapped = &s
+			} else if p.arrived == nil || s.To == p.vip {
+				p.arrived = &s
+			}
 		}
 	}
 }
 
 // repliesAmong counts the replies to the probe that came in at a director: as
 // the real server sends them without knowing of the director, or with its own
-// address, which the director has to change back.
+// address, which the director has to change back. Whatever has become of the
+// client's address, the first of TCP has the probe's mark.
 func (p *probe) repliesAmong(seen []flow.Sighting) (n int) {
 	for _, s := range seen {
-		switch {
-		case s.From == p.vip && s.To == p.local:
-			n += s.Count
-		case p.row != nil && s.From == p.row.Destination && (s.To == p.local || p.arrived != nil && s.To == p.arrived.From):
+		client := s.To == p.local || s.To == p.from || p.arrived != nil && s.To == p.arrived.From
+		own := s.From == p.vip || p.row != nil && s.From == p.row.Destination
+		if s.To.IsValid() && own && (client || s.Opening && p.mark != 0 && s.Mark == p.mark) {
 			n += s.Count
 		}
 	}
@@ -120,7 +157,7 @@ func (t *trial) socketOf(p *probe, sockets []flow.Socket) *flow.Socket {
 			continue
 		case p.arrived != nil && s.Remote == p.arrived.From:
 			rank += 8
-		case s.Remote == p.local:
+		case s.Remote == p.local, p.from.IsValid() && s.Remote == p.from:
 			rank += 2
 		case p.arrived != nil || p.row == nil || s.Remote.Port() != p.local.Port() || !t.known(s.Remote.Addr()):
 			continue

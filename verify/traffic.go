@@ -42,8 +42,9 @@ func (g *gatherer) traffic(ctx context.Context, s *inventory.Service, ev *eviden
 	t.before(ctx)
 	t.watch(ctx)
 	t.open(ctx, n)
-	t.lookUpConnections(ctx)
 	t.stopWatching(ctx)
+	t.requests()
+	t.lookUpConnections(ctx)
 	t.follow()
 	t.lookUpSockets(ctx)
 	t.close(ctx)
@@ -155,7 +156,9 @@ func (t *trial) patterns(h *inventory.Host) []flow.Pattern {
 		return append([]flow.Pattern{
 			{Protocol: protocol, From: clients, To: vip, ToPorts: t.ports},
 			{Protocol: protocol, From: vip, FromPorts: t.ports, To: clients},
-			{Protocol: protocol, To: vip, ToPorts: t.ports, Opening: true},
+			// Whatever the source of a probe has become on its way here.
+			{Protocol: protocol, To: vip, ToPorts: t.ports, Opening: true, Others: true},
+			{Protocol: protocol, From: vip, FromPorts: t.ports, Opening: true, Others: true},
 		}, t.rewrittenReplies(clients)...)
 	}
 	var out []flow.Pattern
@@ -165,12 +168,32 @@ func (t *trial) patterns(h *inventory.Host) []flow.Pattern {
 			continue
 		}
 		ports := t.serverPorts(r)
-		out = append(out, flow.Pattern{Protocol: protocol, From: clients, To: append(own, s.VIP), ToPorts: append(ports, t.ports...), Opening: true})
+		to, all := append(own, s.VIP), append(ports, t.ports...)
+		out = append(out,
+			flow.Pattern{Protocol: protocol, From: clients, To: to, ToPorts: all, Opening: true},
+			flow.Pattern{Protocol: protocol, To: to, ToPorts: all, Opening: true, Others: true})
 		if modes.TraitsOf(r.Mode).Source == modes.SourceDirector {
 			out = append(out, flow.Pattern{Protocol: protocol, From: localAddresses(s), To: own, ToPorts: ports, Opening: true})
 		}
 		if modes.TraitsOf(r.Mode).Tunnelled {
-			out = append(out, flow.Pattern{Protocol: protocol, From: clients, To: vip, ToPorts: t.ports, Opening: true, Wrapped: true})
+			inside := flow.Pattern{Protocol: protocol, From: clients, To: vip, ToPorts: t.ports, Opening: true, Wrapped: true}
+			out = append(out, inside)
+			if inside.From, inside.Others = t.rewriters(), true; len(inside.From) != 0 {
+				out = append(out, inside)
+			}
+		}
+	}
+	return out
+}
+
+// rewriters are the addresses that a packet may get for its source on its way to a
+// real server. The filter for packets in a tunnel cannot tell what opens a
+// connection, so it must not pass those from anybody.
+func (t *trial) rewriters() []netip.Addr {
+	var out []netip.Addr
+	for _, h := range t.inv.Hosts {
+		if h.Has(inventory.RoleGateway) || h.Has(inventory.RoleDirector) {
+			out = append(out, familyOf(t.service.VIP, addressesOf(h))...)
 		}
 	}
 	return out
@@ -187,10 +210,16 @@ func (t *trial) rewrittenReplies(clients []netip.Addr) []flow.Pattern {
 		if modes.TraitsOf(r.Mode).KeepsDestination || len(from) == 0 {
 			continue
 		}
-		out = append(out, flow.Pattern{Protocol: protocol, From: from, FromPorts: t.serverPorts(r), To: clients})
+		one := flow.Pattern{Protocol: protocol, From: from, FromPorts: t.serverPorts(r), To: clients}
+		out = append(out, one)
+		one.Opening, one.To = true, nil
 		if modes.TraitsOf(r.Mode).Source == modes.SourceDirector {
-			out = append(out, flow.Pattern{Protocol: protocol, From: from, FromPorts: t.serverPorts(r), To: localAddresses(t.service), Opening: true})
+			one.To = localAddresses(t.service)
+			out = append(out, one)
+			one.To = nil
 		}
+		one.Others = true
+		out = append(out, one)
 	}
 	return out
 }
@@ -267,12 +296,36 @@ func (t *trial) probeFrom(local netip.AddrPort) *probe {
 	return nil
 }
 
+// probeAt is the probe that directors know by this address: the client's, or
+// what that has become on the way.
+func (t *trial) probeAt(director netip.AddrPort) *probe {
+	for i := range t.ev.probes {
+		if director.IsValid() && t.ev.probes[i].from == director {
+			return &t.ev.probes[i]
+		}
+	}
+	return t.probeFrom(director)
+}
+
+// probeMarked is the probe with this mark.
+func (t *trial) probeMarked(mark uint32) *probe {
+	for i := range t.ev.probes {
+		if mark != 0 && t.ev.probes[i].mark == mark {
+			return &t.ev.probes[i]
+		}
+	}
+	return nil
+}
+
 // lookUpConnections asks the directors which real server got each probe.
 func (t *trial) lookUpConnections(ctx context.Context) {
 	req := wire.ConnectionsRequest{Service: kernelID(t.service), Addresses: t.addresses()}
 	for _, p := range t.ev.probes {
 		if p.local.IsValid() {
 			req.Clients = append(req.Clients, p.local)
+		}
+		if p.from.IsValid() {
+			req.Clients = append(req.Clients, p.from)
 		}
 	}
 	for _, r := range askAll[flow.Connections](ctx, t.gatherer, t.service.Directors, "look up connections", callLimit, wire.MethodConnections,
@@ -287,7 +340,7 @@ func (t *trial) lookUpConnections(ctx context.Context) {
 			// Directors that share their connections have it, too; the
 			// first one has the VIP. An older row of the same client port is
 			// one whose end the director has seen.
-			p := t.probeFrom(row.Client)
+			p := t.probeAt(row.Client)
 			if p != nil && (p.row == nil || p.director == r.host && endedByPeer(p.row.State)) {
 				p.director, p.row, p.server = r.host, &row, serverAt(t.service, p.vip.Port(), row.Destination)
 			}
@@ -318,6 +371,9 @@ func (t *trial) lookUpSockets(ctx context.Context) {
 		}
 		if p.arrived != nil && p.arrived.From.Port() != p.local.Port() {
 			peers = append(peers, p.arrived.From.Port())
+		}
+		if p.from.IsValid() {
+			peers = append(peers, p.from.Port())
 		}
 	}
 	if len(peers) == 0 {

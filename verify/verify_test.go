@@ -347,6 +347,13 @@ func TestJudge(t *testing.T) {
 		{"tun, wrong type", tun, func(_ *inventory.Service, ev *evidence) { ev.probes[0].wrapped.Tunnel = "gre" }},
 		{"tun, wrong port", tun, func(_ *inventory.Service, ev *evidence) { ev.probes[1].wrapped.OuterPort = 6080 }},
 		{"tun, not wrapped", tun, func(_ *inventory.Service, ev *evidence) { ev.probes[1].wrapped = nil }},
+		{"tun, source rewritten before", tun, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				p := &ev.probes[i]
+				p.from = netip.MustParseAddrPort("203.0.113.9:40000")
+				p.socket.Remote, p.arrived.From, p.wrapped = p.from, p.from, nil
+			}
+		}},
 		{"tun, to another address", tun, func(_ *inventory.Service, ev *evidence) {
 			ev.probes[1].wrapped.OuterTo = netip.MustParseAddr("192.0.2.66")
 		}},

@@ -171,9 +171,7 @@ func (h *hostTraffic) open(req wire.ProbeOpenRequest) wire.Probe {
 		}
 	}
 	o := opened{s, p.Local, req.Address, s.RealServers[turn%len(s.RealServers)].Host, uint32(n + 1)}
-	if req.Protocol == state.UDP {
-		p.Mark = o.mark
-	}
+	p.Mark = o.mark
 	h.opened = append(h.opened, o)
 	h.held[h.host.Name]++
 	return p

@@ -73,10 +73,9 @@ type ProbeOpened struct {
 type Probe struct {
 	Local  netip.AddrPort `json:"local,omitzero"`   // zero where there was not even a route
 	Failed string         `json:"failed,omitempty"` // why it is not open
-	// Of UDP: the first four octets of what was sent, and how often it was
-	// sent again.
-	Mark    uint32 `json:"mark,omitempty"`
-	Repeats int    `json:"repeats,omitempty"`
+	Mark   uint32         `json:"mark,omitempty"`   // by which hosts on the way know it: flow.Sighting; 0: not known
+	// Repeats is how often a datagram was sent again.
+	Repeats int `json:"repeats,omitempty"`
 }
 
 // FullSizes tells of each held TCP connection, by its local address.

@@ -69,6 +69,13 @@ func NewFullSize(fd int) (*FullSize, error) {
 	return f, nil
 }
 
+// InitialSequence is the sequence number with which a TCP socket has begun to
+// connect, as long as it has sent no data.
+func InitialSequence(fd int) (uint32, error) {
+	sent, _, err := sequences(fd)
+	return sent - 1, err // of SYN
+}
+
 // sequences are the socket's next to send and next to receive. They can be
 // read in repair mode only.
 func sequences(fd int) (sent, received uint32, err error) {

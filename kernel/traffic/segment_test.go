@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -170,7 +171,7 @@ func TestWatchOnAWire(t *testing.T) {
 		clients, vip, ports := kerneltest.Addrs(from), kerneltest.Addrs(ip), []uint16{service.Port()}
 		requests := []flow.Pattern{{Protocol: state.TCP, From: clients, To: vip, ToPorts: ports}}
 		replies := []flow.Pattern{{Protocol: state.TCP, From: vip, FromPorts: ports, To: clients}}
-		anybody := []flow.Pattern{{Protocol: state.TCP, To: vip, ToPorts: ports, Opening: true}}
+		anybody := []flow.Pattern{{Protocol: state.TCP, To: vip, ToPorts: ports, Opening: true, Others: true}}
 
 		here, err := StartWatch(append(replies, requests...), time.Minute)
 		if err != nil {
@@ -178,7 +179,8 @@ func TestWatchOnAWire(t *testing.T) {
 		}
 		var there, elsewhere *Watch
 		s.inThere(func() {
-			there, err = StartWatch(append(replies, requests...), time.Minute)
+			// What is looked for is not seen again as one of others.
+			there, err = StartWatch(slices.Concat(anybody, replies, requests), time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -193,21 +195,29 @@ func TestWatchOnAWire(t *testing.T) {
 		}
 		client := netip.MustParseAddrPort(conn.LocalAddr().String())
 
-		marks := map[uint32]bool{}
+		var first uint32
+		raw, err := conn.(*net.TCPConn).SyscallConn()
+		if err == nil {
+			err = raw.Control(func(fd uintptr) { first, err = InitialSequence(int(fd)) })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		marks := map[uint32]bool{first: true}
 		for name, end := range map[string]struct {
 			watch *Watch
 			want  []flow.Sighting
 		}{
 			"client":    {here, []flow.Sighting{{From: service, To: client, Opening: true, Count: 1}}},
 			"service":   {there, []flow.Sighting{{From: client, To: service, Opening: true, Count: 1}, {From: client, To: service, Count: 1}}},
-			"elsewhere": {elsewhere, []flow.Sighting{{To: service, Opening: true, Count: 1}}},
+			"elsewhere": {elsewhere, []flow.Sighting{{From: client, To: service, Opening: true, Count: 1}}},
 		} {
 			got, err := end.watch.Stop()
 			if err != nil {
 				t.Fatal(err)
 			}
 			for i := range got {
-				if got[i].Opening && got[i].From.IsValid() {
+				if got[i].Opening {
 					marks[got[i].Mark] = true
 					got[i].Mark = 0
 				}

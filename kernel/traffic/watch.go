@@ -26,9 +26,8 @@ import (
 // of IPVS could not tell: they do not count replies that are merely routed,
 // and are two seconds late.
 type Watch struct {
-	patterns []flow.Pattern
-	conns    []*socket.Conn
-	running  sync.WaitGroup
+	conns   []*socket.Conn
+	running sync.WaitGroup
 
 	mu    sync.Mutex
 	seen  map[flow.Sighting]int // with Count 0
@@ -40,8 +39,10 @@ const (
 	// watchGrace is how long the end of a watch waits for packets that are
 	// already on their way through the host.
 	watchGrace = 50 * time.Millisecond
-	// maxSightings bounds what a watch remembers.
+	// maxSightings bounds what a watch remembers, maxOthers what it tells apart
+	// of packets that may be anybody's.
 	maxSightings = 1 << 16
+	maxOthers    = 1 << 13
 	// watchBuffer is how many octets may wait to be counted. The usual buffer
 	// holds some hundred packets, which a busy host has in a millisecond.
 	watchBuffer = 4 << 20
@@ -50,26 +51,40 @@ const (
 // StartWatch begins to count. The watch ends with Stop, and by itself when the
 // limit has passed.
 func StartWatch(patterns []flow.Pattern, limit time.Duration) (*Watch, error) {
-	w := &Watch{patterns: patterns, seen: map[flow.Sighting]int{}}
-	for _, is6 := range []bool{false, true} {
-		// Whatever is inside, the outer header of a tunnel can be of either family.
-		wanted := func(p flow.Pattern) bool { return p.Wrapped || p.To[0].Is6() == is6 }
-		if !slices.ContainsFunc(patterns, wanted) {
-			continue
-		}
-		conn, err := watchSocket(is6, patterns, time.Now().Add(limit))
-		if err != nil {
-			for _, c := range w.conns {
-				_ = c.Close()
+	w := &Watch{seen: map[flow.Sighting]int{}}
+	var readers []reader
+	exact := slices.DeleteFunc(slices.Clone(patterns), func(p flow.Pattern) bool { return p.Others })
+	others := slices.DeleteFunc(slices.Clone(patterns), func(p flow.Pattern) bool { return !p.Others })
+	for _, r := range []reader{{patterns: exact}, {patterns: others, exact: exact, others: true}} {
+		for _, is6 := range []bool{false, true} {
+			// Whatever is inside, the outer header of a tunnel can be of either family.
+			wanted := func(p flow.Pattern) bool { return p.Wrapped || p.Is6() == is6 }
+			if !slices.ContainsFunc(r.patterns, wanted) {
+				continue
 			}
-			return nil, err
+			conn, err := watchSocket(is6, r.patterns, time.Now().Add(limit))
+			if err != nil {
+				for _, c := range w.conns {
+					_ = c.Close()
+				}
+				return nil, err
+			}
+			r.conn, w.conns = conn, append(w.conns, conn)
+			readers = append(readers, r)
 		}
-		w.conns = append(w.conns, conn)
 	}
-	for _, c := range w.conns {
-		w.running.Go(func() { w.run(c) })
+	for _, r := range readers {
+		w.running.Go(func() { w.run(r) })
 	}
 	return w, nil
+}
+
+// reader counts what one socket gets.
+type reader struct {
+	conn     *socket.Conn
+	patterns []flow.Pattern
+	exact    []flow.Pattern // what others' packets must not match
+	others   bool           // what is missed is counted, and no error
 }
 
 func watchSocket(is6 bool, patterns []flow.Pattern, until time.Time) (*socket.Conn, error) {
@@ -129,27 +144,36 @@ func (w *Watch) Stop() ([]flow.Sighting, error) {
 	return out, w.err
 }
 
-func (w *Watch) run(conn *socket.Conn) {
-	err := w.read(conn)
+func (w *Watch) run(r reader) {
+	err := w.read(r)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = nil
 	}
+	missed := 0
 	// Packets that were dropped for want of buffer space would be missing
 	// from the count.
-	if stats, statErr := conn.GetsockoptTpacketStats(unix.SOL_PACKET, unix.PACKET_STATISTICS); statErr == nil && stats.Drops != 0 {
+	stats, statErr := r.conn.GetsockoptTpacketStats(unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	switch {
+	case statErr != nil || stats.Drops == 0:
+	case r.others:
+		missed = int(stats.Drops)
+	default:
 		err = errors.Join(err, fmt.Errorf("%d packets went uncounted", stats.Drops))
 	}
-	err = errors.Join(err, conn.Close())
+	err = errors.Join(err, r.conn.Close())
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ended, w.err = true, errors.Join(w.err, err)
+	if missed != 0 {
+		w.seen[flow.Sighting{}] += missed
+	}
 }
 
 // read counts until an error, which is that of the time limit at the latest.
-func (w *Watch) read(conn *socket.Conn) error {
+func (w *Watch) read(r reader) error {
 	buf := make([]byte, watchSnap)
 	for {
-		n, from, err := conn.Recvfrom(context.Background(), buf, 0)
+		n, from, err := r.conn.Recvfrom(context.Background(), buf, 0)
 		if err != nil {
 			return err
 		}
@@ -157,17 +181,28 @@ func (w *Watch) read(conn *socket.Conn) error {
 		if ll, ok := from.(*unix.SockaddrLinklayer); !ok || ll.Pkttype != unix.PACKET_HOST {
 			continue
 		}
-		if s, ok := sight(buf[:n], w.patterns); ok {
-			w.mu.Lock()
-			if _, known := w.seen[s]; known || len(w.seen) < maxSightings {
-				w.seen[s]++
-			} else {
-				err = errors.New("more packets than a watch can tell apart")
-			}
-			w.mu.Unlock()
+		s, ok := sight(buf[:n], r.patterns)
+		if _, again := sight(buf[:n], r.exact); !ok || again {
+			continue
 		}
-		if err != nil {
-			return err
+		if !w.count(s, r.others) {
+			return errors.New("more packets than a watch can tell apart")
 		}
 	}
+}
+
+// count reports whether there was room for it.
+func (w *Watch) count(s flow.Sighting, others bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, known := w.seen[s]
+	switch {
+	case known:
+	case others && len(w.seen) >= maxOthers:
+		s = flow.Sighting{}
+	case len(w.seen) >= maxSightings:
+		return false
+	}
+	w.seen[s]++
+	return true
 }

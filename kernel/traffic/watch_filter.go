@@ -26,7 +26,7 @@ func watchFilter(is6 bool, patterns []flow.Pattern) []bpf.Instruction {
 			for _, between := range wrappings() {
 				out = append(out, block(h.wrapped(p, between))...)
 			}
-		} else if p.To[0].Is6() == is6 {
+		} else if p.Is6() == is6 {
 			out = append(out, block(h.plain(p))...)
 		}
 	}
@@ -84,7 +84,7 @@ func wrappings() []uint32 { return []uint32{0, 4, 8, 12, 16, 20} }
 // header. It looks at the inner addresses only.
 func (h header) wrapped(p flow.Pattern, between uint32) []bpf.Instruction {
 	inner := ipv4Header()
-	if p.To[0].Is6() {
+	if p.Is6() {
 		inner = ipv6Header()
 	}
 	at := h.behind + between

@@ -37,10 +37,8 @@ func sight(p []byte, patterns []flow.Pattern) (flow.Sighting, bool) {
 		}
 		t, ok := ip.transport()
 		if ok && matches(want, ip, t) {
-			s.To, s.Opening = netip.AddrPortFrom(ip.to, t.to), t.opening
-			if len(want.From) != 0 {
-				s.From, s.Mark = netip.AddrPortFrom(ip.from, t.from), t.mark
-			}
+			s.From, s.To = netip.AddrPortFrom(ip.from, t.from), netip.AddrPortFrom(ip.to, t.to)
+			s.Opening, s.Mark = t.opening, t.mark
 			return s, true
 		}
 	}
@@ -146,9 +144,7 @@ func (ip ipPacket) transport() (transport, bool) {
 		return t, true
 	case ip.protocol == unix.IPPROTO_UDP && len(p) >= 8:
 		t := transport{protocol: state.UDP, from: binary.BigEndian.Uint16(p), to: binary.BigEndian.Uint16(p[2:])}
-		if len(p) >= 12 {
-			t.mark = binary.BigEndian.Uint32(p[8:])
-		}
+		t.mark = flow.DatagramMark(p[8:])
 		return t, true
 	case (ip.protocol == unix.IPPROTO_ICMP || ip.protocol == unix.IPPROTO_ICMPV6) && len(p) >= 8:
 		return transport{protocol: protocolICMP, mark: binary.BigEndian.Uint32(p[4:])}, true

@@ -84,11 +84,7 @@ const (
 )
 
 func sighting(from, to string, opening bool, mark uint32) *flow.Sighting {
-	s := &flow.Sighting{To: netip.MustParseAddrPort(to), Opening: opening, Mark: mark}
-	if from != "" {
-		s.From = netip.MustParseAddrPort(from)
-	}
-	return s
+	return &flow.Sighting{From: netip.MustParseAddrPort(from), To: netip.MustParseAddrPort(to), Opening: opening, Mark: mark}
 }
 
 func inTunnel(s *flow.Sighting, tunnel, from, to string, port uint16) *flow.Sighting {
@@ -115,6 +111,8 @@ func TestWatch(t *testing.T) {
 		{Protocol: state.TCP, To: service6, ToPorts: ports, Opening: true},
 		{Protocol: state.UDP, From: clients4, To: service4, ToPorts: []uint16{53, 54}},
 		{Protocol: protocolICMP, From: kerneltest.Addrs(rip), To: service4},
+		{Protocol: state.TCP, From: kerneltest.Addrs(rip), FromPorts: []uint16{8080}, Opening: true},
+		{Protocol: state.TCP, From: kerneltest.Addrs(rip6), FromPorts: []uint16{8080}, Opening: true},
 		{Protocol: state.TCP, From: clients4, To: service4, ToPorts: ports, Opening: true, Wrapped: true},
 		{Protocol: state.TCP, From: clients6, To: service6, ToPorts: ports, Opening: true, Wrapped: true},
 	}
@@ -138,8 +136,11 @@ func TestWatch(t *testing.T) {
 		"request of the client's other address": {tcpPacket("192.0.2.8:1", vip4, ack, 0), sighting("192.0.2.8:1", vip4, false, 0)},
 		"first reply":                           {tcpPacket(vip4, cip4, syn|ack, 0), sighting(vip4, cip4, true, acknowledged-1)},
 		"later reply":                           {tcpPacket(vip4, cip4, ack, 0), sighting(vip4, cip4, false, 0)},
-		"opening by another host":               {tcpPacket(other4, vip4, syn, 0), sighting("", vip4, true, 0)},
+		"opening by another host":               {tcpPacket(other4, vip4, syn, 0), sighting(other4, vip4, true, sequence)},
 		"later request of another host":         {tcpPacket(other4, vip4, ack, 0), nil},
+		"first reply to anybody":                {tcpPacket(rip+":8080", "203.0.113.77:5", syn|ack, 0), sighting(rip+":8080", "203.0.113.77:5", true, acknowledged-1)},
+		"later reply to anybody":                {tcpPacket(rip+":8080", "203.0.113.77:5", ack, 0), nil},
+		"IPv6 first reply to anybody":           {tcpPacket("["+rip6+"]:8080", other6, syn|ack, 0), sighting("["+rip6+"]:8080", other6, true, acknowledged-1)},
 		"reply to another host":                 {tcpPacket(vip4, other4, syn|ack, 0), nil},
 		"opening of another port":               {tcpPacket(cip4, "192.0.2.30:81", syn, 0), nil},
 		"reply of another port":                 {tcpPacket("192.0.2.30:81", cip4, ack, 0), nil},
@@ -149,13 +150,13 @@ func TestWatch(t *testing.T) {
 		"cut short":                             {tcpPacket(cip4, vip4, syn, 0)[:19], nil},
 		"no packet":                             {nil, nil},
 
-		"datagram":                       {udpPacket(cip4, "192.0.2.30:54", 1, 2, 3, 4, 5), sighting(cip4, "192.0.2.30:54", false, 0x01020304)},
+		"datagram":                       {udpPacket(cip4, "192.0.2.30:54", 1, 2, 3, 4, 5), sighting(cip4, "192.0.2.30:54", false, flow.DatagramMark([]byte{1, 2, 3, 4, 5}))},
 		"datagram without payload":       {udpPacket(cip4, "192.0.2.30:53"), sighting(cip4, "192.0.2.30:53", false, 0)},
 		"datagram to TCP's port":         {udpPacket(cip4, vip4, 1, 2, 3, 4), nil},
 		"echo":                           {ipPacketOf(netip.MustParseAddr(rip), service4[0], unix.IPPROTO_ICMP, 0, []byte{8, 0, 0, 0, 0, 1, 0, 2}), sighting(rip+":0", "192.0.2.30:0", false, 0x10002)},
 		"IPv6 request that opens":        {tcpPacket(cip6, vip6, syn, 0), sighting(cip6, vip6, true, sequence)},
 		"IPv6 reply":                     {tcpPacket(vip6, cip6, syn|ack, 0), sighting(vip6, cip6, true, acknowledged-1)},
-		"IPv6 opening by another host":   {tcpPacket(other6, vip6, syn, 0), sighting("", vip6, true, 0)},
+		"IPv6 opening by another host":   {tcpPacket(other6, vip6, syn, 0), sighting(other6, vip6, true, sequence)},
 		"IPv6 later request of another":  {tcpPacket(other6, vip6, ack, 0), nil},
 		"IPv6 opening of another VIP":    {tcpPacket(cip6, "[2001:db8::31]:80", syn, 0), nil},
 		"ipip":                           {in(dip, rip, unix.IPPROTO_IPIP, nil, opening4), inTunnel(with(inside4), "ipip", dip, rip, 0)},
@@ -172,7 +173,7 @@ func TestWatch(t *testing.T) {
 		"gue":                            {in(dip, rip, unix.IPPROTO_UDP, gue(unix.IPPROTO_IPIP, 0), opening4), inTunnel(with(inside4), "gue", dip, rip, 5555)},
 		"gue with a remote checksum":     {in(dip, rip, unix.IPPROTO_UDP, gue(unix.IPPROTO_IPIP, 2), opening4), inTunnel(with(inside4), "gue", dip, rip, 5555)},
 		"gue around IPv6 in IPv6":        {in(dip6, rip6, unix.IPPROTO_UDP, gue(unix.IPPROTO_IPV6, 0), opening6), inTunnel(with(inside6), "gue", dip6, rip6, 5555)},
-		"a datagram that looks like gue": {udpPacket(cip4, "192.0.2.30:53", 0, unix.IPPROTO_IPIP, 0, 0), sighting(cip4, "192.0.2.30:53", false, unix.IPPROTO_IPIP<<16)},
+		"a datagram that looks like gue": {udpPacket(cip4, "192.0.2.30:53", 0, unix.IPPROTO_IPIP, 0, 0), sighting(cip4, "192.0.2.30:53", false, flow.DatagramMark([]byte{0, unix.IPPROTO_IPIP, 0, 0}))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got *flow.Sighting
@@ -212,6 +213,26 @@ func TestWatchOfManyClients(t *testing.T) {
 	}
 	if passes(t, tcpPacket("[2001:db8::64]:1", "[2001:db8::1:1]:80", ack, 0), patterns) {
 		t.Error("a packet of somebody else passed")
+	}
+}
+
+// Of packets that may be anybody's, those beyond what can be told apart are counted
+// together; of those that are looked for, none may be missed.
+func TestWatchOfManyOthers(t *testing.T) {
+	w := &Watch{seen: map[flow.Sighting]int{}}
+	for i := range maxOthers + 3 {
+		if !w.count(flow.Sighting{Mark: uint32(i + 1)}, true) {
+			t.Fatalf("no room for packet %d of others", i)
+		}
+	}
+	if got := w.seen[flow.Sighting{}]; got != 3 {
+		t.Errorf("%d packets counted together, want 3", got)
+	}
+	for i := len(w.seen); i < maxSightings; i++ {
+		w.count(flow.Sighting{Mark: uint32(i + maxSightings)}, false)
+	}
+	if w.count(flow.Sighting{Mark: 1 << 31}, false) || !w.count(flow.Sighting{Mark: 1}, false) {
+		t.Error("a packet that was looked for was lost, or one was that is known")
 	}
 }
 
