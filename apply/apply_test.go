@@ -340,6 +340,45 @@ func TestHostThatFails(t *testing.T) {
 	}
 }
 
+// A program that is missing on one host is found on the way there and on the way
+// back, before anything is changed on any.
+func TestProgramThatIsMissing(t *testing.T) {
+	text, err := os.ReadFile("../examples/modes/fullnat/lvsform.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(parse(t, string(text)), t.TempDir())
+	lb := w.Kernels["lb"]
+	none := map[string]string{state.FirewallIPv4: "iptables: not installed on this host; install the package iptables"}
+	lb.NoProgram = none
+	refused := func(p *plan.Plan) {
+		t.Helper()
+		before := w.dump()
+		why := p.Failure()
+		if why == nil || why.Kind != fault.Unsupported || !strings.Contains(why.Message, "install the package iptables") {
+			t.Errorf("the plan says %v", why)
+		}
+		if n := strings.Count(planText(t, p), "install the package"); n != 1 {
+			t.Errorf("the plan says so %d times", n)
+		}
+		if w.run(p) == nil {
+			t.Error("the plan was carried out")
+		}
+		if diff := cmp.Diff(before, w.dump()); diff != "" {
+			t.Errorf("something was changed (-before +after):\n%s", diff)
+		}
+	}
+	refused(w.plan())
+	lb.NoProgram = nil
+	if err := w.run(w.plan()); err != nil {
+		t.Fatal(err)
+	}
+	lb.NoProgram = none
+	hosts, done := w.Connect()
+	defer done()
+	refused(plan.Destroy(w.inv, apply.Observe(t.Context(), w.inv, hosts, apply.Options{})))
+}
+
 // hung never answers.
 type hung struct{}
 

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,25 @@ func allXtables() []xtables {
 	}
 }
 
+// xtablesOf are the tools of a family.
+func xtablesOf(family string) (xtables, bool) {
+	all := allXtables()
+	i := slices.IndexFunc(all, func(x xtables) bool { return x.family == family })
+	if i < 0 {
+		return xtables{}, false
+	}
+	return all[i], true
+}
+
+// holds reports whether the kernel says that lvsform has chains in the legacy
+// tables.
+func (x xtables) holds() bool {
+	return slices.ContainsFunc(x.legacy.inUse(), func(table string) bool {
+		entries, err := x.legacy.entries(table)
+		return err == nil && bytes.Contains(entries, []byte(chainPrefix))
+	})
+}
+
 // mayHold reports whether lvsform may have chains in the legacy tables.
 func (x xtables) mayHold() bool {
 	return slices.ContainsFunc(x.legacy.inUse(), func(table string) bool { return x.legacy.mayHold(table, chainPrefix) })
@@ -71,17 +91,17 @@ func (x xtables) variants(nft bool) (names []string) {
 // for it with a few file reads, and with a look at nftables' chains and at the
 // legacy tables where those are in use. No program runs.
 func observeRules(ctx context.Context, host state.Host) error {
-	inNFT, err := nftChains(chainPrefix)
+	tables, err := readNFTables()
 	if err != nil {
 		return err
 	}
 	for _, x := range allXtables() {
-		nft := inNFT[x.nft]
+		nft := tables.family(x.nft)
 		if !nft && !x.mayHold() {
 			continue
 		}
-		chains, err := x.list(ctx, nft)
-		if errors.Is(err, errNoTool) && !nft {
+		chains, err := x.list(ctx, tables)
+		if errors.Is(err, errNoTool) && !nft && !x.holds() {
 			continue // the kernel did not say, and lvsform uses the tool
 		}
 		if err != nil {
@@ -107,25 +127,39 @@ type chain struct {
 }
 
 // list reads lvsform's chains of all tables of a family.
-func (x xtables) list(ctx context.Context, nft bool) ([]chain, error) {
-	text, err := x.save(ctx, x.variants(nft))
+func (x xtables) list(ctx context.Context, tables nftTables) ([]chain, error) {
+	text, err := x.save(ctx, x.variants(tables.family(x.nft)))
 	if err != nil {
 		return nil, err
 	}
+	for table, ours := range tables {
+		if ours && table.family == x.nft && notPrinted(text, table.name) {
+			return nil, x.unprintable(table.name)
+		}
+	}
 	return parseSave(x.family, text), nil
+}
+
+// printers are the programs that print what those of the names write.
+func (x xtables) printers(names []string) []string {
+	if x.family == state.FirewallARP {
+		return names // see arpSave
+	}
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = name + "-save"
+	}
+	return out
 }
 
 // save has the first of several tools print the rules of all tables of a
 // family, in iptables-save's form.
 func (x xtables) save(ctx context.Context, names []string) (string, error) {
-	args := []string{"-t", "filter", "-L", "-n"}
-	if x.family != state.FirewallARP {
-		for i := range names {
-			names[i] += "-save"
-		}
-		args = nil
+	var args []string
+	if x.family == state.FirewallARP {
+		args = []string{"-t", "filter", "-L", "-n"}
 	}
-	path, err := toolPath(names...)
+	path, err := toolPath(x.printers(names)...)
 	if err != nil {
 		return "", err
 	}
@@ -246,16 +280,16 @@ func doRule(ctx context.Context, c state.Change) error {
 		return err // also of one to remove: it goes to a program
 	}
 	spec := strings.Fields(r.Spec)
-	inNFT, err := nftChains(chainPrefix)
+	tables, err := readNFTables()
 	if err != nil {
 		return err
 	}
-	x := allXtables()[slices.IndexFunc(allXtables(), func(x xtables) bool { return x.family == r.Family })]
-	return x.do(ctx, c.Op(), r, spec, inNFT[x.nft])
+	x, _ := xtablesOf(r.Family)
+	return x.do(ctx, c.Op(), r, spec, tables)
 }
 
-func (x xtables) do(ctx context.Context, op state.Op, r state.FirewallRule, spec []string, nft bool) error {
-	is, err := x.find(ctx, r, nft)
+func (x xtables) do(ctx context.Context, op state.Op, r state.FirewallRule, spec []string, tables nftTables) error {
+	is, err := x.find(ctx, r, tables)
 	if err != nil {
 		return err
 	}
@@ -266,34 +300,48 @@ func (x xtables) do(ctx context.Context, op state.Op, r state.FirewallRule, spec
 	case op == state.Remove && !has:
 		return unix.ENOENT
 	case op == state.Remove:
-		return x.run(ctx, r, nft, is.remove(spec))
+		return x.run(ctx, r, tables, is.remove(spec))
 	}
-	if err := x.run(ctx, r, nft, is.add(spec)); err != nil {
+	if err := x.run(ctx, r, tables, is.add(spec)); err != nil {
 		return err
 	}
-	// A rule that the tool prints in another form would be added again and
-	// again.
-	inNFT, err := nftChains(chainPrefix)
-	if err != nil {
+	// A rule that the tool prints in another form, or not at all, would be added
+	// again and again.
+	if tables, err = readNFTables(); err != nil {
 		return err
 	}
-	nft = inNFT[x.nft]
-	now, err := x.find(ctx, r, nft)
-	if err != nil || slices.Contains(now.specs, r.Spec) {
-		return err
+	now, err := x.find(ctx, r, tables)
+	if now, err = is.after(now, err, r.Spec); err != nil {
+		err = errors.Join(err, x.run(ctx, r, tables, now.remove(spec)))
 	}
-	return errors.Join(
-		fmt.Errorf("the tool prints it as %q: %w", now.specs[len(now.specs)-1:], unix.EINVAL),
-		x.run(ctx, r, nft, now.remove(spec)))
+	return err
+}
+
+// after compares the chain with what the tool prints once a rule was added, or
+// its error. The error says how the rule is not there as it was meant; it is
+// then to be removed from the chain that is returned.
+func (c chain) after(printed chain, err error, spec string) (chain, error) {
+	n := len(printed.specs)
+	switch {
+	case err == nil && slices.Contains(printed.specs, spec):
+		return printed, nil
+	case err == nil && n != 0:
+		return printed, fmt.Errorf("the tool prints it as %q: %w", printed.specs[n-1], unix.EINVAL)
+	case err == nil:
+		err = fmt.Errorf("the tool does not print it: %w", unix.EINVAL)
+	}
+	// What is there is what was before, and the rule.
+	c.specs = append(slices.Clone(c.specs), spec)
+	return c, err
 }
 
 // find reads the chain of lvsform's that a rule belongs to.
-func (x xtables) find(ctx context.Context, r state.FirewallRule, nft bool) (chain, error) {
+func (x xtables) find(ctx context.Context, r state.FirewallRule, tables nftTables) (chain, error) {
 	is := chain{table: r.Table, builtin: r.Chain}
-	if !nft && !x.mayHold() {
+	if !tables.family(x.nft) && !x.mayHold() {
 		return is, nil
 	}
-	chains, err := x.list(ctx, nft)
+	chains, err := x.list(ctx, tables)
 	for _, c := range chains {
 		if c.table == r.Table && c.builtin == r.Chain {
 			is = c
@@ -327,8 +375,8 @@ func (c chain) remove(spec []string) [][]string {
 	return [][]string{{"-D", c.builtin, "-j", ours}, {"-F", ours}, {"-X", ours}}
 }
 
-func (x xtables) run(ctx context.Context, r state.FirewallRule, nft bool, commands [][]string) error {
-	path, err := toolPath(x.variants(nft)...)
+func (x xtables) run(ctx context.Context, r state.FirewallRule, tables nftTables, commands [][]string) error {
+	path, err := toolPath(x.variants(tables.family(x.nft))...)
 	if err != nil {
 		return err
 	}

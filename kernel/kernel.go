@@ -73,6 +73,11 @@ func (k *Kernel) Observe(ctx context.Context, asked []state.ID) (state.Host, []s
 			host.Put(item)
 		}
 	}
+	rules, err := rulesMissing(ctx, asked)
+	if err != nil {
+		return nil, nil, fmt.Errorf("observe firewall programs: %w", err)
+	}
+	missing = append(missing, rules...)
 	links, err := dump(k.route.LinkList)
 	if err != nil {
 		return nil, nil, fmt.Errorf("observe links: %w", err)

@@ -18,7 +18,7 @@ import (
 const modprobeLimit = 30 * time.Second
 
 // observeModule reports a module that is loaded or built in. Why is set when
-// it is neither and modprobe would not find it.
+// it is neither, and modprobe is not there or would not find it.
 func observeModule(name string) (item state.Item, why string, err error) {
 	if err := checkModuleName(name); err != nil {
 		return nil, "", err
@@ -40,6 +40,9 @@ func observeModule(name string) (item state.Item, why string, err error) {
 		return nil, fmt.Sprintf("not loaded, and the modules of this kernel cannot be listed: %v", err), nil
 	case !found:
 		return nil, "not loaded, and not among the modules in " + dir, nil
+	}
+	if _, err := toolPath("modprobe"); err != nil {
+		return nil, fmt.Sprintf("not loaded, and cannot be: %v", err), nil
 	}
 	return nil, "", nil
 }

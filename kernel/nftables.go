@@ -8,15 +8,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// From linux/netfilter/nf_tables.h.
-const (
-	nftMsgGetChain   = 4
-	nftAttrChainName = 3
-)
+// nftTables are the tables of nftables that have a chain; true: one of
+// lvsform's.
+type nftTables map[nftTable]bool
 
-// nftChains tells in which families nftables has a chain with a name of that
-// prefix, by the families' numbers.
-func nftChains(prefix string) (map[uint8]bool, error) {
+// family reports whether lvsform has a chain in a table of the family.
+func (t nftTables) family(number uint8) bool {
+	for table, ours := range t {
+		if ours && table.family == number {
+			return true
+		}
+	}
+	return false
+}
+
+// readNFTables asks nftables for its chains.
+func readNFTables() (nftTables, error) {
 	// Asking would load the module.
 	if there, err := moduleLoaded("nf_tables"); err != nil || !there {
 		return nil, err
@@ -28,7 +35,7 @@ func nftChains(prefix string) (map[uint8]bool, error) {
 	defer c.Close() //nolint:errcheck // nothing is written
 	answers, err := c.Execute(netlink.Message{
 		Header: netlink.Header{
-			Type:  unix.NFNL_SUBSYS_NFTABLES<<8 | nftMsgGetChain,
+			Type:  unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETCHAIN,
 			Flags: netlink.Request | netlink.Dump,
 		},
 		// struct nfgenmsg: all families, version 0, no resource.
@@ -37,7 +44,7 @@ func nftChains(prefix string) (map[uint8]bool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list nftables chains: %w", err)
 	}
-	found := map[uint8]bool{}
+	found := nftTables{}
 	for _, m := range answers {
 		if len(m.Data) < nfgenmsgLen {
 			continue
@@ -46,14 +53,19 @@ func nftChains(prefix string) (map[uint8]bool, error) {
 		if err != nil {
 			return nil, err
 		}
+		table, chain := nftTable{family: m.Data[0]}, ""
 		for ad.Next() {
-			if ad.Type() == nftAttrChainName && strings.HasPrefix(ad.String(), prefix) {
-				found[m.Data[0]] = true
+			switch ad.Type() {
+			case unix.NFTA_CHAIN_TABLE:
+				table.name = ad.String()
+			case unix.NFTA_CHAIN_NAME:
+				chain = ad.String()
 			}
 		}
 		if err := ad.Err(); err != nil {
 			return nil, err
 		}
+		found[table] = found[table] || strings.HasPrefix(chain, chainPrefix)
 	}
 	return found, nil
 }

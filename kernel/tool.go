@@ -15,6 +15,19 @@ import (
 // errNoTool says that a program the change needs is not installed.
 var errNoTool = fault.New(fault.Unsupported, "not installed on this host")
 
+// packageOf names the package that a program is in. The names are Debian's;
+// those of others that differ (iptables-nft) say that they provide these.
+func packageOf(program string) string {
+	switch {
+	case program == "modprobe":
+		return "kmod"
+	case strings.HasPrefix(program, "arptables"):
+		return "arptables"
+	default:
+		return "iptables" // ip6tables and the -save programs too
+	}
+}
+
 // toolPath finds the first of several programs. A non-login shell's PATH may
 // lack the sbin folders.
 func toolPath(names ...string) (string, error) {
@@ -29,7 +42,8 @@ func toolPath(names ...string) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("%s: %w", names[0], errNoTool)
+	last := names[len(names)-1] // the plain name
+	return "", fmt.Errorf("%s: %w; install the package %s", last, errNoTool, packageOf(last))
 }
 
 // runTool runs a program, without a shell, for no longer than limit. What it

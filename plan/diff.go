@@ -60,6 +60,11 @@ func (h *Host) diff(wants []modes.Want, obs wire.Observed) {
 		_, ours := held[id]
 		return ours || others[id].topology != ""
 	})...)
+	needs := make([]need, len(h.Actions))
+	for i, a := range h.Actions {
+		needs[i] = need{a.Change().ID(), a.Reason}
+	}
+	h.Errors = append(h.Errors, lacking(needs, obs)...)
 	if len(h.Errors) != 0 {
 		h.Actions = []Action{}
 	}

@@ -107,13 +107,14 @@ type Observation struct {
 	Member *journal.Member
 }
 
-// Asked lists what has to be observed by name to plan for a host.
+// Asked lists what a host has to be asked for to plan for it: what is read by
+// name, and what the host may lack the program for.
 func Asked(wants []modes.Want) []state.ID {
 	seen := map[state.ID]bool{}
 	var out []state.ID
 	ask := func(i state.Item) {
 		id := state.IDOf(i)
-		if id.Kind.Traits().Named && !seen[id] {
+		if t := id.Kind.Traits(); (t.Named || t.ByProgram) && !seen[id] {
 			seen[id] = true
 			out = append(out, id)
 		}

@@ -38,14 +38,50 @@ func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []*faul
 	for _, text := range routeFacts(h, wants, obs) {
 		say(fault.Conflict, "%s", text)
 	}
+	needs := make([]need, len(wants))
+	for i, w := range wants {
+		needs[i] = need{state.IDOf(w.Item), w.Reason.Text}
+	}
+	return append(out, lacking(needs, obs)...)
+}
+
+// need is something that a host has to be able to have, and why.
+type need struct {
+	id     state.ID
+	reason string
+}
+
+// lacking are the errors for what a host needs and cannot have. A program that
+// is not there is one error, however many items are set with it.
+func lacking(needs []need, obs wire.Observed) []*fault.Error {
 	missing := map[state.ID]string{}
 	for _, m := range obs.Missing {
 		missing[m.ID] = m.Why
 	}
-	for _, w := range wants {
-		if why, gone := missing[state.IDOf(w.Item)]; gone {
-			say(fault.Unsupported, "%s (%s): %s", state.IDOf(w.Item), w.Reason.Text, why)
+	byWhy := map[string][]need{}
+	for _, n := range needs {
+		why, gone := missing[n.id]
+		if gone && n.id.Kind.Traits().ByProgram {
+			byWhy[why] = append(byWhy[why], n)
 		}
+	}
+	var out []*fault.Error
+	for _, n := range needs {
+		why, gone := missing[n.id]
+		if !gone {
+			continue
+		}
+		more := ""
+		if n.id.Kind.Traits().ByProgram {
+			same := byWhy[why]
+			if same[0] != n {
+				continue
+			}
+			if len(same) > 1 {
+				more = fmt.Sprintf(", and %d more", len(same)-1)
+			}
+		}
+		out = append(out, fault.New(fault.Unsupported, "preflight: %s (%s)%s: %s", n.id, n.reason, more, why))
 	}
 	return out
 }

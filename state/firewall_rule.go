@@ -1,5 +1,7 @@
 package state
 
+import "strings"
+
 // The firewall tools' families.
 const (
 	FirewallIPv4 = "ipv4" // iptables
@@ -31,6 +33,13 @@ func (FirewallRule) Kind() Kind { return KindFirewallRule }
 
 // Key implements Item.
 func (r FirewallRule) Key() string { return r.Family + " " + r.Table + " " + r.Chain + " " + r.Spec }
+
+// TableOf reads a rule's family and table from its key.
+func TableOf(key string) (family, table string) {
+	family, rest, _ := strings.Cut(key, " ")
+	table, _, _ = strings.Cut(rest, " ")
+	return family, table
+}
 
 // Value implements Item.
 func (FirewallRule) Value() string { return "" }

@@ -38,6 +38,9 @@ type Traits struct {
 	// Named kinds are read by name: a host is asked for single items. All
 	// other kinds are read whole.
 	Named bool
+	// ByProgram kinds are set with a program of the host. They are read whole; a
+	// host that is asked for one says if it cannot set it.
+	ByProgram bool
 	// ComesByItself is set when the kernel makes items of this kind itself,
 	// together with a module or a device. Such an item can be there although it was
 	// not there when the plan was made, and it is no sign of somebody's work.
@@ -71,7 +74,7 @@ var kinds = [...]Traits{
 	{Kind: KindAddress, Plural: "addresses", Journalled: true, disrupts: ifRemoved, decode: decode[Address]},
 	{Kind: KindRoute, Plural: "routes", Journalled: true, disrupts: unlessAdded, decode: decode[Route]},
 	{Kind: KindNeighbour, Plural: "neighbours", Journalled: true, decode: decode[Neighbour]},
-	{Kind: KindFirewallRule, Plural: "firewall-rules", Journalled: true, decode: decode[FirewallRule]},
+	{Kind: KindFirewallRule, Plural: "firewall-rules", ByProgram: true, Journalled: true, decode: decode[FirewallRule]},
 	{Kind: KindTimeouts, Plural: "timeouts", ComesByItself: true, Journalled: true, decode: decode[Timeouts]},
 	{Kind: KindService, Plural: "services", Whole: true, Balancer: true, Journalled: true, disrupts: ifRemoved, decode: decode[Service]},
 	{Kind: KindDestination, Plural: "destinations", Balancer: true, Journalled: true, disrupts: breaksConnections, decode: decode[Destination]},

@@ -27,6 +27,8 @@ type Kernel struct {
 	// Appears is what comes with a module when it is loaded: ipip brings the
 	// device tunl0 and its settings, ip_vs its own and the timeouts.
 	Appears map[string][]state.Item
+	// NoProgram says, by the family of firewall rules, why none can be set.
+	NoProgram map[string]string
 	// BeforeDo, where set, is called ahead of every change; an error from it
 	// is the change's.
 	BeforeDo func(state.Change) error
@@ -49,6 +51,10 @@ func (k *Kernel) Observe(_ context.Context, asked []state.ID) (state.Host, []sta
 	var missing []state.Missing
 	for _, id := range asked {
 		item, there := k.State[id]
+		if family, _ := state.TableOf(id.Key); id.Kind.Traits().ByProgram && k.NoProgram[family] != "" {
+			missing = append(missing, state.Missing{ID: id, Why: k.NoProgram[family]})
+			continue
+		}
 		switch {
 		case there:
 			host.Put(item)
