@@ -97,3 +97,55 @@ func TestServiceThatGoes(t *testing.T) {
 		t.Errorf("(-want +held back):\n%s", diff)
 	}
 }
+
+// A director waits for none that it shares a service with, and a gateway for none
+// without the VIP. A real server that is put back waits for both, and the VIP for
+// the director that it goes to.
+func TestPairOfDirectors(t *testing.T) {
+	inv, err := inventory.Parse("lvsform.yaml", []byte(pair))
+	if err != nil {
+		t.Fatal(err)
+	}
+	does, held := choose(t, inv, plan.Make(inv, ready(inv)), plan.Only{Hosts: []string{"lb1", "web1", "gw"}})
+	if len(held) != 0 || !slices.Contains(does["lb1"], "+ address 192.0.2.30/32 on eth0") || len(does["gw"]) == 0 {
+		t.Errorf("does %v; held back: %v", does, held)
+	}
+	before := ready(inv)
+	observed := carriedOut(plan.Make(inv, before), before)
+	does, held = choose(t, inv, plan.Destroy(inv, observed), plan.Only{Hosts: []string{"lb1", "web1", "gw"}})
+	if len(held["web1"]) != 3 || !strings.Contains(held["web1"][0], "lb2: - destination") || len(held["lb1"]) != 0 {
+		t.Errorf("on the way back does %v; held back: %v", does, held)
+	}
+	moved, err := inventory.Parse("lvsform.yaml", []byte(strings.Replace(pair, "[lb1, lb2]", "[lb2]", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, held = choose(t, moved, plan.Make(moved, observed), plan.Only{Hosts: []string{"lb1"}})
+	if !slices.ContainsFunc(held["lb1"], func(h string) bool { return strings.HasPrefix(h, "- address 192.0.2.30/32 on eth0 for lb2: + address") }) {
+		t.Errorf("the VIP leaves for nowhere: %v", held)
+	}
+	l := plan.Hold(inv, observed)
+	if err := l.Narrow([]string{"nobody"}); err == nil || !strings.HasSuffix(err.Error(), "--host nobody: there is no such host; there are lb1, lb2, web1, client, gw") {
+		t.Errorf("list: %v", err)
+	}
+	if err := l.Narrow([]string{"lb2"}); err != nil || len(l.Hosts) != 1 || l.Hosts[0].Name != "lb2" {
+		t.Errorf("list: %v, %v", l.Hosts, err)
+	}
+}
+
+const pair = `
+version: 1
+name: pair
+networks: {lan: 192.0.2.0/24, wan: 203.0.113.0/24}
+hosts:
+  lb1: {role: director, nics: {eth0: {network: lan, address: 192.0.2.3}}}
+  lb2: {role: director, nics: {eth0: {network: lan, address: 192.0.2.6}}}
+  web1: {role: real-server, nics: {eth0: {network: lan, address: 192.0.2.4}}, gateway: 192.0.2.1}
+  client: {role: client, nics: {eth0: {network: wan, address: 203.0.113.7}}}
+  gw:
+    role: gateway
+    nics: {eth0: {network: lan, address: 192.0.2.1}, eth1: {network: wan, address: 203.0.113.1}}
+    forwards: [{listen: '203.0.113.1:80', to: '192.0.2.30:80'}]
+services:
+  - {name: web, vip: 192.0.2.30, port: 80, mode: dr, directors: [lb1, lb2], real_servers: [web1]}
+`

@@ -121,20 +121,13 @@ func deviations(obs wire.Observed) []Deviation {
 
 // Narrow leaves only the hosts of those names; none chooses all.
 func (d *Drift) Narrow(hosts []string) error {
-	if len(hosts) == 0 {
-		return nil
+	some, err := chosen(hosts, d.Hosts, func(h DriftHost) string { return h.Name })
+	if err != nil {
+		return err
 	}
-	all := d.Hosts
 	d.Hosts, d.Summary = nil, DriftSummary{}
-	for _, name := range hosts {
-		if !slices.ContainsFunc(all, func(h DriftHost) bool { return h.Name == name }) {
-			return unknownHost(name, all, func(h DriftHost) string { return h.Name })
-		}
-	}
-	for _, h := range all {
-		if slices.Contains(hosts, h.Name) {
-			d.count(h)
-		}
+	for _, h := range some {
+		d.count(h)
 	}
 	return nil
 }

@@ -64,6 +64,15 @@ func (l *Holdings) add(h HoldingsHost, obs Observation) {
 	l.Hosts = append(l.Hosts, h)
 }
 
+// Narrow leaves only the hosts of those names; none chooses all.
+func (l *Holdings) Narrow(hosts []string) error {
+	some, err := chosen(hosts, l.Hosts, func(h HoldingsHost) string { return h.Name })
+	if err == nil {
+		l.Hosts = some
+	}
+	return err
+}
+
 // Failure is why a host could not be asked, the first of several; nil: all were.
 func (l *Holdings) Failure() *fault.Error {
 	return firstError(l.Hosts, func(h HoldingsHost) []*fault.Error { return h.Errors })

@@ -38,7 +38,7 @@ func (p *Plan) Narrow(inv *inventory.Inventory, only Only) error {
 		return err
 	}
 	p.Only = &only
-	out := leftOut{at: map[place][]int{}, failed: map[string]string{}}
+	out := leftOut{at: map[place][]int{}, failed: map[string]string{}, standby: standby(inv)}
 	directors := map[string]bool{}
 	for _, h := range inv.Hosts {
 		directors[h.Name] = h.Has(inventory.RoleDirector)
@@ -110,6 +110,19 @@ func (p *Plan) knows(inv *inventory.Inventory, only Only) error {
 	return nil
 }
 
+// chosen are those of the hosts that have one of the names; no name chooses all.
+func chosen[T any](names []string, hosts []T, nameOf func(T) string) ([]T, error) {
+	if len(names) == 0 {
+		return hosts, nil
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(hosts, func(h T) bool { return nameOf(h) == name }) {
+			return nil, unknownHost(name, hosts, nameOf)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(hosts), func(h T) bool { return !slices.Contains(names, nameOf(h)) }), nil
+}
+
 // unknownHost is the error for a name that none of the hosts has.
 func unknownHost[T any](name string, hosts []T, nameOf func(T) string) error {
 	names := make([]string, len(hosts))
@@ -138,9 +151,22 @@ func (o Only) concerns(serves []string, restore bool) bool {
 // leftOut is what a plan for a part does not do.
 type leftOut struct {
 	actions   []hostAction
-	at        map[place][]int   // indices of actions, rising
-	failed    map[string]string // hosts that nothing is known of, and why
-	directors []string          // of those
+	at        map[place][]int     // indices of actions, rising
+	failed    map[string]string   // hosts that nothing is known of, and why
+	directors []string            // of those
+	standby   map[string][]string // services by the directors that are not their first
+}
+
+// standby lists the services of which a host is a director and does not get the
+// VIP.
+func standby(inv *inventory.Inventory) map[string][]string {
+	out := map[string][]string{}
+	for _, s := range inv.Services {
+		for _, d := range s.Directors[min(1, len(s.Directors)):] {
+			out[d.Name] = append(out[d.Name], s.Name)
+		}
+	}
+	return out
 }
 
 type hostAction struct {
@@ -171,7 +197,7 @@ func (o *leftOut) add(host string, a Action) {
 // what it is for or the whole of that. What is for a service comes before what
 // is for one of its real servers, and not the other way round. Modules do not
 // count: those of other hosts matter to nobody, and those of its own come along.
-func (o *leftOut) before(a Action) []hostAction {
+func (o *leftOut) before(a hostAction) []hostAction {
 	var found []int
 	for w := PrepareHosts; w < a.Wave; w++ {
 		for _, f := range a.For {
@@ -186,9 +212,30 @@ func (o *leftOut) before(a Action) []hostAction {
 	slices.Sort(found)
 	var out []hostAction
 	for _, i := range slices.Compact(found) {
-		out = append(out, o.actions[i])
+		if b := o.actions[i]; !o.apart(a, b) {
+			out = append(out, b)
+		}
 	}
 	return out
+}
+
+// apart reports whether an action works without one that is left out on a
+// director. No new thing on a director needs another director's, and nothing that
+// goes there another's that goes; but it may need one that comes in its place.
+// Nobody needs the new things of a director without the VIP. A real server that
+// is put back needs them all: each director may still send traffic there.
+func (o *leftOut) apart(a, b hostAction) bool {
+	switch {
+	case b.Role != inventory.RoleDirector || a.host == b.host:
+		return false
+	case a.Role == inventory.RoleDirector:
+		return !a.Restore || b.Restore
+	default:
+		return !a.Restore && !slices.ContainsFunc(b.For, func(f string) bool {
+			service, _, _ := strings.Cut(f, "/")
+			return !slices.Contains(o.standby[b.host], service)
+		})
+	}
 }
 
 // holdBack moves the actions of a wave that need something left out to what is
@@ -200,7 +247,7 @@ func (p *Plan) holdBack(w Wave, out *leftOut) {
 		for _, a := range h.Actions {
 			needs := []string(nil)
 			if a.Wave == w {
-				needs = out.needed(a)
+				needs = out.needed(hostAction{h.Name, a})
 			}
 			if needs == nil {
 				kept = append(kept, a)
@@ -217,7 +264,7 @@ func (p *Plan) holdBack(w Wave, out *leftOut) {
 }
 
 // needed lists what is left out and has to come before an action.
-func (o *leftOut) needed(a Action) []string {
+func (o *leftOut) needed(a hostAction) []string {
 	if d, ok := a.After.Item.(state.Destination); ok && a.Op == state.Modify && d.Weight == 0 {
 		return nil // it only takes traffic away
 	}
@@ -226,7 +273,7 @@ func (o *leftOut) needed(a Action) []string {
 		out = append(out, fmt.Sprintf("%s: %s", b.host, b.Change()))
 	}
 	var lost []string
-	if sends(a) {
+	if sends(a.Action) {
 		for _, f := range a.For {
 			_, server, _ := strings.Cut(f, "/")
 			lost = append(lost, server)

@@ -21,24 +21,29 @@ func TestLawOfNeeds(t *testing.T) {
 		parts := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "a/web1", "a/web2", "b/web1", "ab/web1", "lb", "web1"}), 0, 3, rapid.ID)
 		action := rapid.Custom(func(t *rapid.T) hostAction {
 			return hostAction{hosts.Draw(t, "host"), Action{
-				Op: state.Add, After: state.Tagged{Item: state.Up{Link: rapid.StringMatching(`eth[0-9]`).Draw(t, "link")}},
-				For: parts.Draw(t, "for"), Wave: rapid.SampledFrom(Waves()).Draw(t, "wave"),
+				Op: state.Add, Role: rapid.SampledFrom([]inventory.Role{"", inventory.RoleDirector, inventory.RoleGateway}).Draw(t, "role"),
+				Restore: rapid.Bool().Draw(t, "restore"),
+				After:   state.Tagged{Item: state.Up{Link: rapid.StringMatching(`eth[0-9]`).Draw(t, "link")}},
+				For:     parts.Draw(t, "for"), Wave: rapid.SampledFrom(Waves()).Draw(t, "wave"),
 			}}
 		})
 		left := rapid.SliceOf(action).Draw(t, "left out")
 		a := action.Draw(t, "action")
-		out := leftOut{at: map[place][]int{}}
+		out := leftOut{at: map[place][]int{}, standby: map[string][]string{"lb": {"a"}}}
 		var want []string
 		for _, b := range left {
 			out.add(b.host, b.Action)
 			whole := slices.ContainsFunc(a.For, func(f string) bool {
 				return slices.ContainsFunc(b.For, func(of string) bool { return f == of || strings.HasPrefix(f, of+"/") })
 			})
-			if b.Wave < a.Wave && b.Wave != LoadModules && whole {
+			standby := b.host == "lb" && !slices.ContainsFunc(b.For, func(f string) bool { return f != "a" && !strings.HasPrefix(f, "a/") })
+			other := b.Role == inventory.RoleDirector && b.host != a.host
+			apart := other && (a.Role == inventory.RoleDirector && (!a.Restore || b.Restore) || a.Role != inventory.RoleDirector && !a.Restore && standby)
+			if b.Wave < a.Wave && b.Wave != LoadModules && whole && !apart {
 				want = append(want, fmt.Sprintf("%s: %s", b.host, b.Change()))
 			}
 		}
-		if diff := cmp.Diff(want, out.needed(a.Action)); diff != "" {
+		if diff := cmp.Diff(want, out.needed(a)); diff != "" {
 			t.Fatalf("%+v needs (-want +got):\n%s", a, diff)
 		}
 	})

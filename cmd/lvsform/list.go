@@ -11,6 +11,7 @@ func newList() *cobra.Command {
 		ssh    sshFlags
 		asJSON bool
 		items  bool
+		only   []string
 	)
 	cmd := &cobra.Command{
 		Use:   "list [FILE]",
@@ -32,6 +33,9 @@ Nothing is changed.`,
 				return err
 			}
 			l := plan.Hold(s.inv, observed)
+			if err := l.Narrow(only); err != nil {
+				return err
+			}
 			if asJSON {
 				err = printJSON(cmd.OutOrStdout(), l)
 			} else {
@@ -44,6 +48,7 @@ Nothing is changed.`,
 		},
 	}
 	ssh.add(cmd)
+	cmd.Flags().StringSliceVar(&only, "host", nil, "list only these hosts")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the list as JSON, with every item")
 	cmd.Flags().BoolVar(&items, "items", false, "list every item, and what was there before")
 	return cmd
