@@ -16,7 +16,8 @@ import (
 // Inventory makes an inventory of what a text tells of its director. The error
 // is Unknown where the director's own addresses are not all told.
 func Inventory(f *read.Found, hints Hints) (*Result, error) {
-	b := &builder{sketch: newSketch(hints.Topology), found: f, hints: hints}
+	b := &builder{sketch: newSketch(hints.Topology), hints: hints}
+	b.found = f
 	b.left = slices.Clone(f.Left)
 	b.addNetworks()
 	b.addDirector()
@@ -40,7 +41,6 @@ func Inventory(f *read.Found, hints Hints) (*Result, error) {
 // builder makes an inventory of a Found.
 type builder struct {
 	*sketch
-	found    *read.Found
 	hints    Hints
 	director *inventory.Host
 	unknown  Unknown
@@ -65,8 +65,8 @@ func (b *builder) addNetworks() {
 
 // addDirector makes the director with its NICs.
 func (b *builder) addDirector() {
-	told := slices.Clone(b.hints.Directors)
 	f := b.found.Director
+	told := slices.DeleteFunc(slices.Clone(b.hints.Directors), func(d DirectorHint) bool { return !d.Address.IsValid() })
 	if len(told) == 0 && usable(f.Address) {
 		told = []DirectorHint{{Address: netip.PrefixFrom(f.Address, f.Address.BitLen())}}
 	}
@@ -74,10 +74,8 @@ func (b *builder) addDirector() {
 		return // asked for with what else is not known
 	}
 	name := asHostName(f.Name)
-	for _, d := range told {
-		if d.Name != "" {
-			name = d.Name
-		}
+	for _, d := range b.hints.Directors {
+		name = cmp.Or(d.Name, name)
 	}
 	h := b.addHost(cmp.Or(name, "director"))
 	h.Roles = []inventory.Role{inventory.RoleDirector}
@@ -324,7 +322,7 @@ func (b *builder) addService(f read.Service) {
 		Directors: []*inventory.Host{b.director},
 	}
 	s.Name = cmp.Or(s.Name, unnamed(s))
-	from := read.Left{Line: f.Line, Text: "virtual service " + unnamed(s)}
+	from := b.found.Leave(f.Line, "virtual service "+unnamed(s), "")
 	for _, r := range f.RealServers {
 		if server := b.realServer(s, r); server != nil {
 			s.RealServers = append(s.RealServers, server)
@@ -332,13 +330,13 @@ func (b *builder) addService(f read.Service) {
 	}
 	switch {
 	case !usable(f.VIP):
-		b.leave(from.Line, from.Text, "an inventory cannot have such a VIP")
+		b.leave(f.Line, from.Text, "an inventory cannot have such a VIP")
 		return
 	case len(f.RealServers) == 0:
-		b.leave(from.Line, from.Text, "it has no real servers")
+		b.leave(f.Line, from.Text, "it has no real servers")
 		return
 	case len(s.RealServers) == 0:
-		b.leave(from.Line, from.Text, "none of its real servers is carried over")
+		b.leave(f.Line, from.Text, "none of its real servers is carried over")
 		return
 	}
 	b.origins[s] = from
@@ -369,7 +367,7 @@ func (b *builder) realServer(s *inventory.Service, f read.RealServer) *inventory
 	if r.Encapsulation.Type == "" {
 		r.Encapsulation.Type = "ipip"
 	}
-	b.origins[r] = read.Left{Line: f.Line, Text: what + " of " + unnamed(s)}
+	b.origins[r] = b.found.Leave(f.Line, what+" of "+unnamed(s), "")
 	return r
 }
 

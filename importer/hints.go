@@ -13,7 +13,8 @@ type Hints struct {
 	Networks []NamedPrefix
 	NIC      string // the name of NICs that nothing tells
 	// Directors are addresses of the one director that a text is for, each
-	// after the other on a NIC of its own, but for the two families on one.
+	// after the other on a NIC of its own, but for the two families on one. One
+	// without an address tells the name only.
 	Directors []DirectorHint
 	Gateways  []netip.Addr // the director's default routes
 }
@@ -27,7 +28,7 @@ type NamedPrefix struct {
 // DirectorHint is an address of the director.
 type DirectorHint struct {
 	Name    string
-	Address netip.Prefix // of full length: the network's prefix is not told
+	Address netip.Prefix // of full length: the network's prefix is not told; zero: no address
 	NIC     string       // empty: not told
 }
 

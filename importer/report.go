@@ -16,7 +16,7 @@ type Note struct{ What, Why string }
 func ListLeft(left []read.Left) []string {
 	var all []reason
 	for _, l := range left {
-		all = addReason(all, l.Why, l.Routine(), l.Line, l.What())
+		all = addReason(all, l.Why, l.Routine(), l.File, l.Line, l.What())
 	}
 	// The rest stays in the order of the source.
 	slices.SortStableFunc(all, func(a, b reason) int {
@@ -37,7 +37,7 @@ func ListLeft(left []read.Left) []string {
 func ListNotes(notes []Note, rest string) []string {
 	var all []reason
 	for _, n := range notes {
-		all = addReason(all, n.Why, false, 0, n.What)
+		all = addReason(all, n.Why, false, "", 0, n.What)
 	}
 	return listReasons(all, rest)
 }
@@ -49,24 +49,25 @@ type reason struct {
 	of      []*mentioned
 }
 
-// mentioned is a text with the lines that it stands in; none where the source
-// has no lines.
+// mentioned is a text with the lines of a file that it stands in; none where the
+// source has no lines.
 type mentioned struct {
 	text  string
+	file  string // empty: the source itself
 	lines []int
 }
 
-func addReason(all []reason, why string, routine bool, line int, text string) []reason {
+func addReason(all []reason, why string, routine bool, file string, line int, text string) []reason {
 	i := slices.IndexFunc(all, func(r reason) bool { return r.why == why })
 	if i < 0 {
 		i = len(all)
 		all = append(all, reason{why: why, routine: routine})
 	}
 	r := &all[i]
-	j := slices.IndexFunc(r.of, func(m *mentioned) bool { return m.text == text })
+	j := slices.IndexFunc(r.of, func(m *mentioned) bool { return m.text == text && m.file == file })
 	if j < 0 {
 		j = len(r.of)
-		r.of = append(r.of, &mentioned{text: text})
+		r.of = append(r.of, &mentioned{text: text, file: file})
 	}
 	if line != 0 {
 		r.of[j].lines = append(r.of[j].lines, line)
@@ -91,7 +92,7 @@ func listReasons(all []reason, rest string) []string {
 		out = append(out, r.why)
 		of := r.of
 		if more := of[min(mostTexts, len(of)):]; len(more) > 1 && (rest != "" || len(more[0].lines) != 0) {
-			of = append(of[:mostTexts:mostTexts], together(more, rest))
+			of = append(of[:mostTexts:mostTexts], together(more, rest)...)
 		}
 		for _, m := range of {
 			for line := range strings.SplitSeq(m.String(), "\n") {
@@ -102,25 +103,47 @@ func listReasons(all []reason, rest string) []string {
 	return out
 }
 
-// together is what stands for several.
-func together(all []*mentioned, rest string) *mentioned {
-	out := &mentioned{text: strings.TrimSpace(fmt.Sprintf("%d more %s", len(all), rest))}
+// together is what stands for several: one for each file, of so many files.
+func together(all []*mentioned, rest string) []*mentioned {
+	var out []*mentioned
+	count := map[*mentioned]int{}
+	others, files := 0, map[string]bool{}
 	for _, m := range all {
-		out.lines = append(out.lines, m.lines...)
+		i := slices.IndexFunc(out, func(o *mentioned) bool { return o.file == m.file })
+		switch {
+		case i < 0 && len(out) == mostTexts:
+			others, files[m.file] = others+1, true
+			continue
+		case i < 0:
+			i = len(out)
+			out = append(out, &mentioned{file: m.file})
+		}
+		count[out[i]]++
+		out[i].lines = append(out[i].lines, m.lines...)
 	}
-	slices.Sort(out.lines)
-	out.lines = slices.Compact(out.lines)
+	for _, m := range out {
+		m.text = strings.TrimSpace(fmt.Sprintf("%d more %s", count[m], rest))
+		slices.Sort(m.lines)
+		m.lines = slices.Compact(m.lines)
+	}
+	if others != 0 {
+		out = append(out, &mentioned{text: fmt.Sprintf("%d more in %d other files", others, len(files))})
+	}
 	return out
 }
 
 func (m *mentioned) String() string {
+	of := ""
+	if m.file != "" {
+		of = " of " + m.file
+	}
 	switch len(m.lines) {
 	case 0:
 		return m.text
 	case 1:
-		return fmt.Sprintf("line %d: %s", m.lines[0], m.text)
+		return fmt.Sprintf("line %d%s: %s", m.lines[0], of, m.text)
 	default:
-		return fmt.Sprintf("lines %s: %s", ranges(m.lines), m.text)
+		return fmt.Sprintf("lines %s%s: %s", ranges(m.lines), of, m.text)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -31,6 +32,38 @@ func imported(t *testing.T, parse func(string, []byte) (*read.Found, error), tex
 	return r
 }
 
+// keepalived reads a file of which nothing is told beside it.
+func keepalived(file string, data []byte) (*read.Found, error) {
+	return read.Keepalived(file, data, read.Around{})
+}
+
+// Lines are told with the file that they are in; of many files, a few.
+func TestReasonsOfManyFiles(t *testing.T) {
+	files := fstest.MapFS{}
+	for i := range 17 {
+		files[fmt.Sprintf("conf.d/%02d.conf", i)] = &fstest.MapFile{
+			Data: fmt.Appendf(nil, "virtual_server 192.0.2.30 %d {\nprotocol TCP\nlb_kind DR\ndelay_loop %d\nalpha\nreal_server 192.0.2.4 {\nalpha\n}\n}\n", 80+i, i),
+		}
+	}
+	r := imported(t, func(file string, data []byte) (*read.Found, error) {
+		return read.Keepalived(file, data, read.Around{Dir: "/etc/keepalived", Folders: []read.Folder{{Path: "/etc/keepalived", Files: files}}})
+	}, "include conf.d/*\nomega\n")
+	got := importer.ListLeft(r.Left)
+	want := []string{"no health checks in an inventory: real servers stay until it says otherwise"}
+	for i := range 5 {
+		want = append(want,
+			fmt.Sprintf("  line 4 of conf.d/%02d.conf: delay_loop %d", i, i),
+			fmt.Sprintf("  lines 5, 7 of conf.d/%02d.conf: alpha", i))
+	}
+	for i := range 10 {
+		want = append(want, fmt.Sprintf("  lines 4, 5, 7 of conf.d/%02d.conf: 2 more", i+5))
+	}
+	want = append(want, "  5 more in 3 other files")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A reason is told once, however many lines it is for; what every such file has
 // comes last; and of many texts, the lines are enough.
 func TestReasonsAreToldOnce(t *testing.T) {
@@ -39,7 +72,7 @@ func TestReasonsAreToldOnce(t *testing.T) {
 	for i := range 40 {
 		fmt.Fprintf(&b, "virtual_server 192.0.2.30 %d {\nlb_kind DR\nprotocol TCP\ndelay_loop 6\nreal_server 192.0.2.%d %d {\nTCP_CHECK {\n connect_port %d\n}\n}\n}\n", 1000+i, 40+i, 2000+i, i)
 	}
-	r := imported(t, read.Keepalived, b.String())
+	r := imported(t, keepalived, b.String())
 	got := importer.ListLeft(r.Left)
 	want := []string{
 		"packets keep their port in mode dr",
@@ -79,7 +112,7 @@ func TestReasonsAreToldOnce(t *testing.T) {
 
 // What is said of one VIP does not contradict itself.
 func TestOneLineOfAVIP(t *testing.T) {
-	r := imported(t, read.Keepalived, `vrrp_instance web {
+	r := imported(t, keepalived, `vrrp_instance web {
 virtual_ipaddress {
 192.0.2.30/24 label eth0:1
 192.0.2.31/24 label eth0:2

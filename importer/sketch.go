@@ -3,7 +3,6 @@ package importer
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/lvsform/lvsform/importer/read"
 	"github.com/lvsform/lvsform/inventory"
@@ -15,6 +14,7 @@ type sketch struct {
 	inv      *inventory.Inventory
 	comments comments
 	assumed  []Note
+	found    *read.Found // what a text tells; of live hosts, nothing
 	left     []read.Left
 	origins  map[any]read.Left // where services and real servers come from
 }
@@ -22,12 +22,12 @@ type sketch struct {
 func newSketch(name string) *sketch {
 	return &sketch{
 		inv:      &inventory.Inventory{Version: 1, Name: name},
-		comments: comments{}, origins: map[any]read.Left{},
+		comments: comments{}, found: &read.Found{}, origins: map[any]read.Left{},
 	}
 }
 
 func (d *sketch) leave(line int, what, why string, args ...any) {
-	d.left = append(d.left, read.Left{Line: line, Text: what, Why: fmt.Sprintf(why, args...)})
+	d.left = append(d.left, d.found.Leave(line, what, fmt.Sprintf(why, args...)))
 }
 
 // assume notes what is not known. What is the value's name for people; the
@@ -42,7 +42,7 @@ func (d *sketch) assume(of any, key, what, why string) {
 // finish writes the sketch, and leaves out what an inventory refuses.
 func (d *sketch) finish(hints Hints) (*Result, error) {
 	for {
-		sortLeft(d.left)
+		read.SortLeft(d.left)
 		text, written, err := d.text(hints.Source)
 		if err != nil {
 			return nil, err
@@ -75,18 +75,6 @@ func (d *sketch) text(source string) ([]byte, values, error) {
 		}
 	}
 	return writer{inv: d.inv, comments: d.comments, head: head}.text()
-}
-
-// sortLeft puts what has lines into their order, and the rest behind it.
-func sortLeft(left []read.Left) {
-	slices.SortStableFunc(left, func(a, b read.Left) int {
-		switch {
-		case a.Line == 0 || b.Line == 0:
-			return b.Line - a.Line
-		default:
-			return a.Line - b.Line
-		}
-	})
 }
 
 // drop takes out of the sketch what the problems are about, and reports whether
@@ -143,7 +131,8 @@ func keep[T comparable](d *sketch, all []T, gone map[any]string) []T {
 		if from.Text == "" {
 			from.Text = fmt.Sprint(describe(v))
 		}
-		d.leave(from.Line, from.Text, "%s", why)
+		from.Why = why
+		d.left = append(d.left, from)
 	}
 	return out
 }

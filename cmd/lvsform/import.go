@@ -32,9 +32,9 @@ it is still written; the rule is reported, and the exit status is 1.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		newImportText("ipvsadm", "a dump of ipvsadm -Sn", read.IPVSAdm),
-		newImportText("keepalived", "a keepalived.conf", read.Keepalived),
-		newImportText("ldirectord", "an ldirectord.cf", read.Ldirectord),
+		newImportText("ipvsadm", "a dump of ipvsadm -Sn", simple(read.IPVSAdm)),
+		newImportKeepalived(),
+		newImportText("ldirectord", "an ldirectord.cf", simple(read.Ldirectord)),
 		newImportLive(),
 	)
 	return cmd
@@ -89,18 +89,19 @@ func (f *importFlags) write(cmd *cobra.Command, r *importer.Result) error {
 		return err
 	}
 	w := cmd.ErrOrStderr()
-	tell := func(what string, lines []string) {
-		if len(lines) != 0 {
-			fmt.Fprintf(w, "%s:\n  %s\n", what, strings.Join(lines, "\n  "))
-		}
-	}
-	tell("not carried over", importer.ListLeft(r.Left))
-	tell("assumed", importer.ListNotes(r.Assumed, "with a comment in the inventory"))
-	tell("what a plan would change", importer.ListNotes(r.Pending, ""))
+	tell(w, "not carried over", importer.ListLeft(r.Left))
+	tell(w, "assumed", importer.ListNotes(r.Assumed, "with a comment in the inventory"))
+	tell(w, "what a plan would change", importer.ListNotes(r.Pending, ""))
 	if len(r.Problems) != 0 {
 		return r.Problems
 	}
 	return nil
+}
+
+func tell(w io.Writer, what string, lines []string) {
+	if len(lines) != 0 {
+		fmt.Fprintf(w, "%s:\n  %s\n", what, strings.Join(lines, "\n  "))
+	}
 }
 
 // writeOut writes the inventory to the file of --out.
@@ -114,8 +115,16 @@ func (f *importFlags) writeOut(text []byte) error {
 	}))
 }
 
+// reader reads a text; director is the name that the user gives its host.
+type reader func(file string, data []byte, director string) (*read.Found, error)
+
+// simple is a reader of a text that has nothing to do with its host's name.
+func simple(parse func(file string, data []byte) (*read.Found, error)) reader {
+	return func(file string, data []byte, _ string) (*read.Found, error) { return parse(file, data) }
+}
+
 // newImportText makes the command for one kind of text.
-func newImportText(kind, what string, parse func(file string, data []byte) (*read.Found, error)) *cobra.Command {
+func newImportText(kind, what string, parse reader) *cobra.Command {
 	var (
 		f         importFlags
 		directors []string
@@ -146,24 +155,99 @@ the error names the flag that states it.`,
 			if err != nil {
 				return err
 			}
-			found, err := parse(args[0], data)
-			if err == nil && len(found.Services) == 0 {
-				// A pipe from a command that failed is empty, too.
-				err = fault.New(fault.Input, "%s: there is no virtual service in it", args[0])
+			director := ""
+			if len(hints.Directors) != 0 {
+				director = hints.Directors[0].Name
 			}
-			if err == nil {
-				var r *importer.Result
-				if r, err = importer.Inventory(found, hints); err == nil {
-					return f.write(cmd, r)
-				}
+			found, err := parse(args[0], data, director)
+			if err != nil {
+				return fault.As(fault.Input, err)
 			}
-			return importError(cmd, args[0], err)
+			if len(found.Services) == 0 {
+				return nothingToImport(cmd, args[0], found.Left)
+			}
+			r, err := importer.Inventory(found, hints)
+			if err != nil {
+				return importError(cmd, args[0], err)
+			}
+			if len(r.Inventory.Services) == 0 {
+				return nothingToImport(cmd, args[0], r.Left)
+			}
+			return f.write(cmd, r)
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringArrayVar(&directors, "director", nil, "the director's own address as NAME=ADDRESS[/LENGTH][%NIC]; repeat it for each of its NICs")
+	cmd.Flags().StringArrayVar(&directors, "director", nil, "the director's own address as NAME=ADDRESS[/LENGTH][%NIC]; repeat it for each of its NICs. NAME alone is enough if the source has the address")
 	cmd.Flags().StringArrayVar(&gateways, "gateway", nil, "the director's default router; repeat it for the other family, IPv4 or IPv6")
 	return cmd
+}
+
+// nothingToImport lists what was found all the same, and says that it makes no
+// inventory. A pipe from a command that failed has nothing in it, too.
+func nothingToImport(cmd *cobra.Command, file string, left []read.Left) error {
+	tell(cmd.ErrOrStderr(), "not carried over", importer.ListLeft(left))
+	return fault.New(fault.Input, "%s: there is no virtual service in it that an inventory can have", file)
+}
+
+// newImportKeepalived makes the command for a text that may include others.
+func newImportKeepalived() *cobra.Command {
+	var include []string
+	cmd := newImportText("keepalived", "a keepalived.conf", func(file string, data []byte, director string) (*read.Found, error) {
+		around, end, err := includeFrom(file, include)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+		around.ConfigID = director
+		return read.Keepalived(file, data, around)
+	})
+	cmd.Flags().StringArrayVar(&include, "include", nil, "follow include lines into this folder, too; PATH=FOLDER if it is a copy of the director's PATH. FILE's own folder is always followed")
+	return cmd
+}
+
+// includeFrom opens the folders that a file may include from: its own, and
+// those of --include.
+func includeFrom(file string, folders []string) (around read.Around, end func(), err error) {
+	var roots []*os.Root
+	end = func() {
+		for _, r := range roots {
+			r.Close() //nolint:errcheck // it was only read from
+		}
+	}
+	add := func(as, folder string) error {
+		root, err := os.OpenRoot(folder)
+		if err != nil {
+			return err
+		}
+		roots = append(roots, root)
+		around.Folders = append(around.Folders, read.Folder{Path: as, Name: folder, Files: root.FS()})
+		return nil
+	}
+	if file != "-" {
+		folder := filepath.Dir(file)
+		if around.Dir, err = filepath.Abs(folder); err == nil {
+			err = add(around.Dir, folder)
+		}
+		if err != nil {
+			return around, end, err
+		}
+	}
+	for _, text := range folders {
+		as, folder, copied := strings.Cut(text, "=")
+		if !copied {
+			folder = text
+			if as, err = filepath.Abs(text); err != nil {
+				return around, end, err
+			}
+		}
+		if !filepath.IsAbs(as) || folder == "" {
+			return around, end, fault.New(fault.Input, "--include %s: want FOLDER, or PATH=FOLDER, such as /etc/keepalived=backup", text)
+		}
+		if err := add(filepath.Clean(as), folder); err != nil {
+			return around, end, fmt.Errorf("--include %s: %w", text, err)
+		}
+	}
+	return around, end, nil
 }
 
 // importError prints what the source does not tell, a line each.
@@ -229,8 +313,8 @@ func refuseAddress(flag, text string, a netip.Addr) error {
 func parseDirectors(flags []string) ([]importer.DirectorHint, error) {
 	var out []importer.DirectorHint
 	for _, text := range flags {
-		name, rest, named := strings.Cut(text, "=")
-		address, nic, _ := strings.Cut(rest, "%")
+		name, rest, hasAddress := strings.Cut(text, "=")
+		address, nic, hasNIC := strings.Cut(rest, "%")
 		p, err := netip.ParsePrefix(address)
 		if err != nil {
 			var a netip.Addr
@@ -239,8 +323,10 @@ func parseDirectors(flags []string) ([]importer.DirectorHint, error) {
 			}
 		}
 		switch {
-		case !named || err != nil || !inventory.IsHostName(name):
+		case hasAddress && err != nil || !inventory.IsHostName(name):
 			return nil, fault.New(fault.Input, "--director %s: want NAME=ADDRESS, such as lb=192.0.2.3", text)
+		case hasNIC && !inventory.IsInterfaceName(nic):
+			return nil, fault.New(fault.Input, "--director %s: want the name of a NIC after %%, such as lb=192.0.2.3%%eth0", text)
 		case len(out) != 0 && out[0].Name != name:
 			return nil, fault.New(fault.Input, "--director %s: %s is another name; the source is one director's", text, out[0].Name)
 		}

@@ -9,6 +9,8 @@ package read
 
 import (
 	"net/netip"
+	"slices"
+	"sort"
 	"strings"
 
 	"github.com/lvsform/lvsform/inventory"
@@ -18,13 +20,44 @@ import (
 const MaxSize = 16 << 20
 
 // Found is what a source tells. Where it comes from text, things carry the
-// line they begin on.
+// line they begin on. Lines are counted as if included files stood in the
+// source; Leave knows where they are.
 type Found struct {
 	Source   string // the file's name, or what else it was read from
 	Director Director
 	VIPs     []VIP
 	Services []Service
 	Left     []Left // what is not carried over, in the order of the source
+	parts    []part // in order; none: all is in the source
+}
+
+// part is where lines from one on come from.
+type part struct {
+	from int
+	at   place
+}
+
+// place is a line of a file; no file is the source itself.
+type place struct {
+	file string
+	line int
+}
+
+// at is where a line comes from.
+func (f *Found) at(line int) place {
+	i := sort.Search(len(f.parts), func(i int) bool { return f.parts[i].from > line }) - 1
+	if i < 0 {
+		return place{"", line}
+	}
+	p := f.parts[i]
+	return place{p.at.file, p.at.line + line - p.from}
+}
+
+// Leave is something that is not carried over, and the line it begins on; 0 is
+// none.
+func (f *Found) Leave(line int, text, why string) Left {
+	at := f.at(line)
+	return Left{File: at.file, Line: at.line, Text: text, Why: why, order: line}
 }
 
 // Director is what a source tells of the host it is for; all of it may be empty.
@@ -32,7 +65,9 @@ type Director struct {
 	Name    string // keepalived's router_id
 	NIC     string // where the VIPs go
 	Address netip.Addr
-	Sync    []inventory.Sync
+	// AddressNIC is the NIC that has Address; empty: not told.
+	AddressNIC string
+	Sync       []inventory.Sync
 	// Timeouts of IPVS, nil where the source does not set them.
 	Timeouts *inventory.Timeouts
 }
@@ -75,9 +110,21 @@ type RealServer struct {
 
 // Left is something of the source that the inventory does not have.
 type Left struct {
-	Line int    // 0: the source has no lines
-	Text string // as written, secrets masked
-	Why  string
+	File  string // empty: the source itself
+	Line  int    // 0: the source has no lines
+	Text  string // as written, secrets masked
+	Why   string
+	order int // the line, counted through all files
+}
+
+// SortLeft puts what has lines into their order, and the rest behind it.
+func SortLeft(left []Left) {
+	slices.SortStableFunc(left, func(a, b Left) int {
+		if a.order == 0 || b.order == 0 {
+			return b.order - a.order
+		}
+		return a.order - b.order
+	})
 }
 
 // What is the text on one line.

@@ -11,13 +11,14 @@ import (
 
 // Keepalived reads a keepalived.conf(5). Defaults are those of keepalived 2.3
 // (check_data.c, check_parser.c): NAT, weight 1, scheduler wlc, persistence for
-// 360 seconds where no time is given, and UDP where there is no protocol.
-func Keepalived(file string, data []byte) (*Found, error) {
+// 360 seconds where no time is given, and UDP where there is no protocol. Files
+// that it includes are read in their place.
+func Keepalived(file string, data []byte, around Around) (*Found, error) {
 	c := &conf{
 		source: newSource(file), foreign: foreignKeywords(),
 		groups: map[string]*group{}, instances: map[string]*instance{}, vips: map[netip.Addr]int{},
 	}
-	all := c.statements(data)
+	all := c.statements(data, around)
 	// Definitions that others refer to stand in any order.
 	for _, st := range all {
 		switch st.keyword() {
@@ -104,7 +105,7 @@ func (c *conf) noMore(st *statement, words int) {
 // once lists what a later line of the same block replaces.
 func (c *conf) once(seen map[string]*statement, keyword string, st *statement) {
 	if first := seen[keyword]; first != nil {
-		c.leave(first, fmt.Sprintf("line %d says it again, and counts", st.line))
+		c.leave(first, c.ref(st.line, first.line)+" says it again, and counts")
 	}
 	seen[keyword] = st
 }
@@ -181,7 +182,7 @@ func (c *conf) syncDaemons() {
 	for i, sync := range c.syncs {
 		switch {
 		case i > 0:
-			c.leave(sync.statement, fmt.Sprintf("line %d asks for sync daemons already; keepalived reads the first only", c.syncs[0].line))
+			c.leave(sync.statement, c.ref(c.syncs[0].line, sync.line)+" asks for sync daemons already; keepalived reads the first only")
 		case sync.in != nil:
 			c.instanceSync(sync)
 		default:

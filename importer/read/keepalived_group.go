@@ -31,7 +31,7 @@ func (c *conf) group(block *statement) {
 	}
 	g := &group{st: block, name: block.words[1]}
 	if first := c.groups[g.name]; first != nil {
-		c.problem(block.line, fmt.Sprintf("duplicate virtual_server_group %s, first in line %d", g.name, first.st.line), "want each once")
+		c.problem(block.line, fmt.Sprintf("duplicate virtual_server_group %s, first in %s", g.name, c.ref(first.st.line, block.line)), "want each once")
 		return
 	}
 	c.groups[g.name] = g

@@ -29,33 +29,92 @@ func (st *statement) keyword() string { return st.words[0] }
 // keepalived's parser.c).
 type blockReader struct {
 	*source
+	around      Around
 	definitions map[string]string
 	long        map[string]bool // definitions of several lines
 	root        statement
 	open        []*statement // the blocks around, outermost first
+
+	dir      string // the folder of the file that is read, as the configuration calls it
+	depth    int    // of included files
+	included int    // files
+	size     int    // bytes of all files
+	stopped  bool   // too much: nothing more is read
+
+	conditional int    // the line before, where it is for a config-id that may be the director's; else 0
+	text        string // that line's first word
+	blind       bool   // which blocks there are depends on the config-id
 }
 
-func (t *source) statements(data []byte) []*statement {
-	b := &blockReader{source: t, definitions: map[string]string{}, long: map[string]bool{}}
+func (t *source) statements(data []byte, around Around) []*statement {
+	b := &blockReader{
+		source: t, around: around, dir: around.Dir, size: len(data),
+		definitions: map[string]string{}, long: map[string]bool{},
+	}
 	b.open = []*statement{&b.root}
-	inLong := false
-	for i, line := range b.lines(data) {
-		s := b.decomment(i+1, line)
-		switch {
-		case inLong:
-			inLong = strings.HasSuffix(s, `\`)
-		case s != "":
-			inLong = b.readLine(i+1, s)
-		}
-		if len(b.open) > maxDepth {
-			b.problem(i+1, fmt.Sprintf("more than %d blocks in one another", maxDepth), "is a } missing?")
-			return b.root.block
-		}
+	b.readLines(b.lines(data))
+	switch {
+	case b.blind: // what is in which block is not known
+		return nil
+	case b.stopped:
+		return b.root.block
 	}
 	for _, st := range b.open[1:] {
 		b.problem(st.line, fmt.Sprintf("the block of %s is not closed", st.keyword()), "a } is missing")
 	}
 	return b.root.block
+}
+
+// readLines reads the lines of one file.
+func (b *blockReader) readLines(lines []string) {
+	var long *longDefinition
+	for _, text := range lines {
+		line := b.next()
+		s := b.decomment(line, text)
+		switch {
+		case long.takes(text, s):
+			if !strings.HasSuffix(s, `\`) && s != "" {
+				long = nil
+			}
+		case s != "" && b.readLine(line, s):
+			long = &longDefinition{depth: balance(s)}
+		default:
+			long = nil
+		}
+		if len(b.open) > maxDepth && !b.stopped {
+			b.stopped = !b.problem(line, fmt.Sprintf("more than %d blocks in one another", maxDepth), "is a } missing?")
+		}
+		if b.stopped {
+			return
+		}
+	}
+}
+
+// longDefinition is a definition of several lines that has not ended.
+type longDefinition struct {
+	depth int  // of the blocks it has opened
+	gap   bool // the last line is a comment, or empty
+}
+
+// takes reports whether a line belongs to the definition, and what is left of
+// the line without its comment. An empty line ends a definition. To keepalived
+// up to 2.1 a comment does not; since 2.2 it does, as keepalived reads a copy of
+// the file without comments. A definition with a block that is open has not
+// ended; nor does one end with a line that opens a block.
+func (d *longDefinition) takes(text, s string) bool {
+	switch opens := balance(s); {
+	case d == nil:
+		return false
+	case s == "":
+		d.gap = true
+		return text != "" || d.depth > 0
+	case d.gap && d.depth <= 0 && opens > 0 && !strings.HasSuffix(s, `\`):
+		return false
+	default:
+		d.gap = false
+		d.depth += opens
+		return true
+	}
 }
 
 // decomment cuts off a comment: from # or ! to the end, outside of quotes.
@@ -80,9 +139,17 @@ func (b *blockReader) decomment(line int, s string) string {
 // readLine reads a line that is not empty. It reports whether it is the first
 // of a definition of several lines.
 func (b *blockReader) readLine(line int, s string) bool {
-	if b.conditional(line, s) {
-		return false
+	if s[0] == '{' && b.conditional != 0 {
+		b.blindBlock(b.conditional, b.text)
 	}
+	b.conditional = 0
+	own, mine := b.mine(line, s)
+	if !mine || b.blind {
+		// Where the id is not told, its lines go with it.
+		_, value, ok := definition(own)
+		return b.around.ConfigID == "" && ok && strings.HasSuffix(value, `\`)
+	}
+	s = own
 	if name, value, ok := definition(s); ok {
 		if value, more := strings.CutSuffix(value, `\`); more {
 			b.long[name] = true
@@ -93,33 +160,96 @@ func (b *blockReader) readLine(line int, s string) bool {
 		}
 		return false
 	}
+	if b.repeated(line, s) {
+		return false
+	}
 	expanded, ok := b.expand(line, s)
 	if !ok {
 		return false
 	}
 	if expanded != s {
-		if s = b.decomment(line, expanded); s == "" || b.conditional(line, s) {
+		if s = b.decomment(line, expanded); s == "" {
+			return false
+		}
+		if s, mine = b.mine(line, s); !mine || b.blind || b.repeated(line, s) {
 			return false
 		}
 	}
-	b.cut(line, s)
+	if !b.include(line, s) {
+		b.cut(line, s)
+	}
 	return false
 }
 
-// conditional leaves out lines whose meaning depends on more than the file.
-func (b *blockReader) conditional(line int, s string) bool {
-	word, rest, _ := strings.Cut(s, " ")
-	switch {
-	case strings.HasPrefix(s, "@"):
-		b.left(line, word+" "+masked(strings.Fields(rest)), "the line is for hosts with this config-id only; an inventory is the same on all")
-	case strings.HasPrefix(s, "~SEQ"), strings.HasPrefix(s, "~LST"):
-		b.left(line, masked(strings.Fields(s)), "repeated lines are not put in")
-	case slices.Contains([]string{"include", "includer", "includem", "includew", "includeb", "includea"}, word) && rest != "":
-		b.left(line, masked(strings.Fields(s)), "the file is not followed: import keepalived's configuration in one file")
-	default:
+// repeated leaves out lines that stand for several.
+func (b *blockReader) repeated(line int, s string) bool {
+	if !strings.HasPrefix(s, "~SEQ") && !strings.HasPrefix(s, "~LST") {
 		return false
 	}
+	b.left(line, masked(strings.Fields(s)), "repeated lines are not put in")
 	return true
+}
+
+// mine reads @ID and @^ID before a line: it is for hosts with this config-id,
+// or with another. It returns the rest of the line, and whether that is for
+// the director.
+func (b *blockReader) mine(line int, s string) (rest string, mine bool) {
+	if !strings.HasPrefix(s, "@") {
+		return s, true
+	}
+	word, rest := cutBlank(s)
+	id, other := strings.CutPrefix(word[1:], "^")
+	own := b.around.ConfigID
+	text := word + " " + masked(strings.Fields(rest))
+	switch {
+	case own == "" && balance(rest) != 0:
+		b.blindBlock(line, word)
+	case own == "":
+		b.conditional, b.text = line, word
+		b.left(line, text, "the line is for hosts with this config-id only, and the director's is not told; --director NAME=ADDRESS does: NAME is its config-id")
+	case rest == "": // keepalived does not read it either
+	case (id == own) != other:
+		return rest, true
+	default:
+		b.left(line, text, fmt.Sprintf("the line is not for config-id %s, the director's", own))
+	}
+	return rest, false
+}
+
+// blindBlock reports a block that is there or not, depending on the config-id.
+func (b *blockReader) blindBlock(line int, word string) {
+	b.blind = !b.problem(line, fmt.Sprintf("a block that is for %s only, and the director's config-id is not told", word),
+		"say --director NAME=ADDRESS: NAME is its config-id")
+}
+
+// balance is how many blocks the line opens more than it closes.
+func balance(s string) int {
+	n := 0
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == '\\':
+			i++
+		case quoted:
+		case strings.HasPrefix(s[i:], "${"):
+			i += max(0, strings.IndexByte(s[i:], '}'))
+		case c == '{':
+			n++
+		case c == '}':
+			n--
+		}
+	}
+	return n
+}
+
+// cutBlank cuts off the first word.
+func cutBlank(s string) (word, rest string) {
+	if i := strings.IndexAny(s, " \t"); i >= 0 {
+		return s[:i], strings.TrimLeft(s[i:], " \t")
+	}
+	return s, ""
 }
 
 // definition reads $NAME=value.

@@ -306,7 +306,7 @@ func (c *conf) build(v *virtual, at target) {
 		}
 		to := netip.AddrPortFrom(r.Address, r.Port)
 		if line, there := first[to]; there {
-			c.left(r.Line, "real_server "+to.String(), fmt.Sprintf("line %d has the real server already; keepalived takes the first only", line))
+			c.left(r.Line, "real_server "+to.String(), c.ref(line, r.Line)+" has the real server already; keepalived takes the first only")
 			continue
 		}
 		first[to] = r.Line

@@ -1,6 +1,7 @@
 package read
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -35,7 +36,7 @@ func (c *conf) instance(block *statement) {
 		name = block.words[1]
 	}
 	if first := c.instances[name]; first != nil {
-		c.leave(block, fmt.Sprintf("line %d has the instance already; keepalived reads the first only", first.line))
+		c.leave(block, c.ref(first.line, block.line)+" has the instance already; keepalived reads the first only")
 		return
 	}
 	in := &instance{line: block.line}
@@ -43,6 +44,7 @@ func (c *conf) instance(block *statement) {
 		c.instances[name] = in
 	}
 	device := c.device
+	known := c.found.Director.Address
 	seen := map[string]*statement{}
 	for _, st := range block.block {
 		switch word := st.keyword(); word {
@@ -72,8 +74,10 @@ func (c *conf) instance(block *statement) {
 	if device == "" {
 		device = "eth0" // keepalived.conf(5), default_interface
 	}
-	if c.found.Director.NIC == "" {
-		c.found.Director.NIC = device
+	director := &c.found.Director
+	director.NIC = cmp.Or(director.NIC, device)
+	if director.Address != known {
+		director.AddressNIC = device
 	}
 	for _, st := range block.block {
 		if !strings.HasPrefix(st.keyword(), "virtual_ipaddress") || !c.blockOf(st) {
@@ -128,7 +132,7 @@ func (c *conf) vip(st *statement, device string) {
 	}
 	a := prefix.Addr()
 	if first, there := c.vips[a]; there {
-		c.leave(st, fmt.Sprintf("line %d has the address already", first))
+		c.leave(st, c.ref(first, st.line)+" has the address already")
 		return
 	}
 	c.vips[a] = st.line

@@ -17,8 +17,11 @@ type reader func(file string, data []byte) (*Found, error)
 
 // readers are the readers of text by the folder of their files.
 func readers() map[string]reader {
-	return map[string]reader{"ipvsadm": IPVSAdm, "keepalived": Keepalived, "ldirectord": Ldirectord}
+	return map[string]reader{"ipvsadm": IPVSAdm, "keepalived": keepalived, "ldirectord": Ldirectord}
 }
+
+// keepalived reads a file of which nothing is told beside it.
+func keepalived(file string, data []byte) (*Found, error) { return Keepalived(file, data, Around{}) }
 
 // Every file is read as its golden says. Those with .bad in their name have
 // nothing but problems.
@@ -100,13 +103,13 @@ func TestLimits(t *testing.T) {
 	}{
 		{"size", IPVSAdm, strings.Repeat("#", MaxSize+1), "f:1: the file is longer than 16 MiB; import it in parts"},
 		{"binary", Ldirectord, "checktimeout=1\n\x00", "f:2: a NUL byte: this is not a text file"},
-		{"depth", Keepalived, "\n" + strings.Repeat("a {\n", 100), "f:33: more than 32 blocks in one another; is a } missing?"},
-		{"expanded line", Keepalived, "$A=" + strings.Repeat("x", 4000) + "\nb " + strings.Repeat("${A}", 20), "f:2: the definition of $A puts in itself, or too much; known here: A"},
+		{"depth", keepalived, "\n" + strings.Repeat("a {\n", 100), "f:33: more than 32 blocks in one another; is a } missing?"},
+		{"expanded line", keepalived, "$A=" + strings.Repeat("x", 4000) + "\nb " + strings.Repeat("${A}", 20), "f:2: the definition of $A puts in itself, or too much; known here: A"},
 		{"range", Ldirectord, "virtual=192.0.2.1:80\n    real=10.0.0.0->10.0.16.0:80 gate\n", "f:2: 10.0.0.0 to 10.0.16.0 is more than 4096 addresses; write a shorter range"},
-		{"group", Keepalived, "virtual_server_group g {\n" + strings.Repeat("10.0.0.0/20 80\n", 300) + "}", "f:258: more than 1048576 services and real servers; import the file in parts"},
-		{"product", Keepalived, "virtual_server_group g {\n10.9.0.0/20 80\n}\nvirtual_server group g {\nprotocol TCP\n" + servers(300) + "}", "f:4: more than 1048576 services and real servers; import the file in parts"},
+		{"group", keepalived, "virtual_server_group g {\n" + strings.Repeat("10.0.0.0/20 80\n", 300) + "}", "f:258: more than 1048576 services and real servers; import the file in parts"},
+		{"product", keepalived, "virtual_server_group g {\n10.9.0.0/20 80\n}\nvirtual_server group g {\nprotocol TCP\n" + servers(300) + "}", "f:4: more than 1048576 services and real servers; import the file in parts"},
 		{"mistakes", Ldirectord, strings.Repeat("=\n", maxTold+9), fmt.Sprintf("f:%d: more mistakes than are listed; is this the right file?", maxTold+1)},
-		{"left", Keepalived, strings.Repeat("what\n", maxTold+9), fmt.Sprintf("f:%d: more that an inventory does not have than is listed; is this the right file?", maxTold+1)},
+		{"left", keepalived, strings.Repeat("what\n", maxTold+9), fmt.Sprintf("f:%d: more that an inventory does not have than is listed; is this the right file?", maxTold+1)},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

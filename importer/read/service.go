@@ -40,7 +40,7 @@ func (s *Service) String() string {
 func (t *source) add(d reading) bool {
 	s := d.Service
 	if first, there := t.services[s.key()]; there {
-		return t.problem(s.Line, fmt.Sprintf("duplicate virtual service %s, first in line %d", &s, first), "want each once")
+		return t.problem(s.Line, fmt.Sprintf("duplicate virtual service %s, first in %s", &s, t.ref(first, s.Line)), "want each once")
 	}
 	t.services[s.key()] = s.Line
 	if t.servers += 1 + len(s.RealServers); t.full(0, s.Line) {
@@ -61,7 +61,7 @@ func (t *source) add(d reading) bool {
 		}
 		at := netip.AddrPortFrom(r.Address, r.Port)
 		if first, there := seen[at]; there {
-			ok = t.problem(r.Line, fmt.Sprintf("duplicate real server %s of %s, first in line %d", at, &s, first), "want each once")
+			ok = t.problem(r.Line, fmt.Sprintf("duplicate real server %s of %s, first in %s", at, &s, t.ref(first, r.Line)), "want each once")
 			continue
 		}
 		seen[at] = r.Line

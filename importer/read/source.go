@@ -28,13 +28,20 @@ const (
 type source struct {
 	file     string
 	found    Found
-	problems inventory.Problems
+	problems []placed
+	count    int                // lines that were begun
 	services map[serviceKey]int // the line of each
 	names    map[string]bool
 	ports    map[string]uint16 // servicePorts, once there is a name
 	told     map[inventory.Problem]bool
 	leftOut  map[Left]bool
 	servers  int
+}
+
+// placed is a problem with its line, counted through all files.
+type placed struct {
+	inventory.Problem
+	line int
 }
 
 func newSource(file string) *source {
@@ -48,11 +55,11 @@ func newSource(file string) *source {
 // lines cuts the source into lines, or reports that it is none that can be.
 func (t *source) lines(data []byte) []string {
 	if len(data) > MaxSize {
-		t.problem(1, fmt.Sprintf("the file is longer than %d MiB", MaxSize>>20), "import it in parts")
+		t.problem(t.count+1, fmt.Sprintf("the file is longer than %d MiB", MaxSize>>20), "import it in parts")
 		return nil
 	}
 	if i := bytes.IndexByte(data, 0); i >= 0 {
-		t.problem(1+bytes.Count(data[:i], []byte("\n")), "a NUL byte: this is not a text file", "")
+		t.problem(t.count+1+bytes.Count(data[:i], []byte("\n")), "a NUL byte: this is not a text file", "")
 		return nil
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
@@ -63,27 +70,59 @@ func (t *source) lines(data []byte) []string {
 	return lines
 }
 
+// next begins the next line, and returns its number. Where files are included,
+// lines are counted as if they stood in one file.
+func (t *source) next() int {
+	t.count++
+	return t.count
+}
+
+// enter begins a file that a line includes. What it returns ends the file.
+func (t *source) enter(file string, line int) (end func()) {
+	back := t.found.at(line)
+	t.found.parts = append(t.found.parts, part{from: t.count + 1, at: place{file, 1}})
+	return func() {
+		t.found.parts = append(t.found.parts, part{from: t.count + 1, at: place{back.file, back.line + 1}})
+	}
+}
+
+// ref names a line where another one is told of.
+func (t *source) ref(line, from int) string {
+	at := t.found.at(line)
+	s := fmt.Sprintf("line %d", at.line)
+	if at.file != t.found.at(from).file {
+		s += " of " + cmp.Or(at.file, t.file)
+	}
+	return s
+}
+
 // done returns what was found, or everything that is wrong.
 func (t *source) done() (*Found, error) {
 	if len(t.problems) > 0 {
-		slices.SortStableFunc(t.problems, func(a, b inventory.Problem) int { return cmp.Compare(a.Pos.Line, b.Pos.Line) })
-		return nil, t.problems
+		slices.SortStableFunc(t.problems, func(a, b placed) int { return cmp.Compare(a.line, b.line) })
+		var all inventory.Problems
+		for _, p := range t.problems {
+			all = append(all, p.Problem)
+		}
+		return nil, all
 	}
-	slices.SortStableFunc(t.found.Left, func(a, b Left) int { return cmp.Compare(a.Line, b.Line) })
+	SortLeft(t.found.Left)
 	return &t.found, nil
 }
 
 // problem reports what is wrong. It returns false, which is what a reader of a
 // value with a mistake returns.
 func (t *source) problem(line int, what, fix string) bool {
-	p := inventory.Problem{Pos: inventory.Pos{File: t.file, Line: line}, What: tidy(locations(what)), Fix: tidy(fix)}
+	at := t.found.at(line)
+	p := inventory.Problem{Pos: inventory.Pos{File: cmp.Or(at.file, t.file), Line: at.line}, What: tidy(locations(what)), Fix: tidy(fix)}
 	switch {
 	case t.told[p]: // of another address of a range
 	case len(t.problems) < maxTold:
 		t.told[p] = true
-		t.problems = append(t.problems, p)
+		t.problems = append(t.problems, placed{p, line})
 	case len(t.problems) == maxTold:
-		t.problems = append(t.problems, inventory.Problem{Pos: p.Pos, What: "more mistakes than are listed", Fix: "is this the right file?"})
+		p.What, p.Fix = "more mistakes than are listed", "is this the right file?"
+		t.problems = append(t.problems, placed{p, line})
 	}
 	return false
 }
@@ -96,7 +135,7 @@ func (t *source) left(line int, text, why string) {
 		}
 		return
 	}
-	l := Left{Line: line, Text: tidy(text), Why: why}
+	l := t.found.Leave(line, tidy(text), why)
 	if t.leftOut[l] { // of another address of a range
 		return
 	}
