@@ -73,19 +73,14 @@ func (b *builder) addDirector() {
 	if len(told) == 0 {
 		return // asked for with what else is not known
 	}
-	name := asHostName(f.Name)
-	for _, d := range b.hints.Directors {
-		name = cmp.Or(d.Name, name)
-	}
+	name := b.directorName()
 	h := b.addHost(cmp.Or(name, "director"))
 	h.Roles = []inventory.Role{inventory.RoleDirector}
 	if name == "" {
 		b.assume(h, "role", "director: its name", "nothing tells the director's name; --director NAME=ADDRESS does")
 	}
 	b.director = h
-	for _, d := range told {
-		b.addNIC(d)
-	}
+	b.addNICs(told)
 	for _, g := range b.hints.Gateways {
 		if h.NICToward(g) == nil {
 			b.ask("gateway %s is in no network of director %s; say --director %s=ADDRESS for its address there, or --network NAME=PREFIX", g, h.Name, h.Name)
@@ -97,21 +92,84 @@ func (b *builder) addDirector() {
 	}
 }
 
-// addNIC gives the director an address: on the NIC in its network, on a NIC
-// that has only the other family, or on one of its own.
+// directorName is the director's name; empty: nothing tells it.
+func (b *builder) directorName() string {
+	if all := b.hints.Directors; len(all) != 0 {
+		return all[0].Name
+	}
+	return asHostName(b.found.Director.Name)
+}
+
+// addNICs gives the director its addresses: first those whose NIC is told, so
+// that their order decides no name.
+func (b *builder) addNICs(told []DirectorHint) {
+	var named, unnamed []DirectorHint
+	for _, d := range told {
+		if d.NIC == "" {
+			d.NIC = b.toldNIC(d.Address.Addr())
+		}
+		if d.NIC != "" {
+			named = append(named, d)
+		} else {
+			unnamed = append(unnamed, d)
+		}
+	}
+	for _, d := range append(named, unnamed...) {
+		b.addNIC(d)
+	}
+	for _, n := range b.director.NICs {
+		if n.Name == "" {
+			why := ""
+			n.Name, why = b.assumedNIC()
+			b.assume(n, "", fmt.Sprintf("%s: NIC %s", b.director.Name, n.Name), why)
+		}
+	}
+}
+
+// toldNIC is the NIC that the source tells of an address of the director: by a
+// line of its own, or by a VIP in the same network.
+func (b *builder) toldNIC(a netip.Addr) string {
+	if f := b.found.Director; a == f.Address && isNIC(f.AddressNIC) {
+		return f.AddressNIC
+	}
+	network := b.network(a)
+	for _, v := range b.found.VIPs {
+		if network != nil && b.network(v.Prefix.Addr()) == network && isNIC(v.Device) {
+			return v.Device
+		}
+	}
+	return ""
+}
+
+// isNIC reports whether a device can be a NIC: one with a network of its own.
+// Tunnel devices, dummies and lo take a VIP and have none.
+func isNIC(device string) bool {
+	switch strings.TrimRight(device, "0123456789") {
+	case "dummy", "tunl", "gre", "gretap", "erspan", "sit", "ip_vti", "ip6tnl", "ip6gre", "ip6_vti":
+		return false
+	}
+	return inventory.IsInterfaceName(device)
+}
+
+// addNIC gives the director an address: on its NIC in the address's network, on
+// a NIC that has only the other family, or on one of its own. A NIC without a
+// name is one that nothing tells.
 func (b *builder) addNIC(d DirectorHint) {
 	h, a := b.director, d.Address.Addr()
 	network := b.network(a)
 	if network == nil {
 		network = b.assumeNetwork(a)
 	}
+	same := func(n *inventory.NIC) bool { return d.NIC == "" || d.NIC == n.Name }
 	for _, n := range h.NICs {
-		if n.Network == network && (d.NIC == "" || d.NIC == n.Name) {
+		if n.Network == network && same(n) {
 			b.addAddress(n, a)
 			return
 		}
+	}
+	for _, n := range h.NICs {
 		lacks := !slices.ContainsFunc(n.Network.Prefixes, func(p netip.Prefix) bool { return p.Addr().Is4() == a.Is4() })
-		if lacks && (d.NIC == "" || d.NIC == n.Name) && len(network.Prefixes) == 1 {
+		if lacks && same(n) && len(network.Prefixes) == 1 {
 			// One segment with both families.
 			n.Network.Prefixes = append(n.Network.Prefixes, network.Prefixes[0])
 			b.inv.Networks = slices.DeleteFunc(b.inv.Networks, func(x *inventory.Network) bool { return x == network })
@@ -120,32 +178,33 @@ func (b *builder) addNIC(d DirectorHint) {
 		}
 	}
 	n := &inventory.NIC{Name: d.NIC, Network: network}
+	if d.NIC != "" && b.hasNIC(d.NIC) {
+		if slices.Contains(b.hints.Directors, d) {
+			b.ask("NIC %s of director %s has two networks, and an inventory has one for each NIC; say another NIC in --director %s=%s%%NIC, or --network NAME=PREFIX for the prefix that holds both",
+				d.NIC, h.Name, h.Name, a)
+		}
+		n.Name = ""
+	}
 	b.addAddress(n, a)
-	why := ""
-	if n.Name == "" {
-		n.Name, why = b.nicName(network)
-	}
-	for slices.ContainsFunc(h.NICs, func(o *inventory.NIC) bool { return o.Name == n.Name }) {
-		n.Name, why = next(n.Name), "nothing tells the NIC's name; --director NAME=ADDRESS%NIC does"
-	}
 	h.NICs = append(h.NICs, n)
-	if why != "" {
-		b.assume(n, "", fmt.Sprintf("%s: NIC %s", h.Name, n.Name), why)
-	}
 }
 
-// nicName is the device that the source names for a network's VIPs, or the
-// director's; or else an assumption.
-func (b *builder) nicName(network *inventory.Network) (name, why string) {
-	for _, v := range b.found.VIPs {
-		if v.Device != "" && b.network(v.Prefix.Addr()) == network {
-			return v.Device, ""
-		}
+// hasNIC reports whether a NIC of the director has the name.
+func (b *builder) hasNIC(name string) bool {
+	return slices.ContainsFunc(b.director.NICs, func(n *inventory.NIC) bool { return n.Name == name })
+}
+
+// assumedNIC names a NIC that nothing tells: as VRRP's interface where no other
+// is called so, or as one is usually called.
+func (b *builder) assumedNIC() (name, why string) {
+	if vrrp := b.found.Director.NIC; isNIC(vrrp) && !b.hasNIC(vrrp) {
+		return vrrp, "nothing tells that the address is on VRRP's interface; --director NAME=ADDRESS%NIC does"
 	}
-	if len(b.director.NICs) == 0 && b.found.Director.NIC != "" {
-		return b.found.Director.NIC, ""
+	name = b.hints.NIC
+	for b.hasNIC(name) {
+		name = next(name)
 	}
-	return b.hints.NIC, "nothing tells the NIC's name; --director NAME=ADDRESS%NIC does"
+	return name, "nothing tells the NIC's name; --director NAME=ADDRESS%NIC does"
 }
 
 // next is the name of a next device: eth1 after eth0.
@@ -224,7 +283,7 @@ func (b *builder) orNetwork(a netip.Addr) string {
 // askDirector asks for the addresses of a director that has none yet, and for
 // the routers that it may need.
 func (b *builder) askDirector(near segments, far map[bool][]netip.Addr) {
-	name := cmp.Or(asHostName(b.found.Director.Name), "NAME")
+	name := cmp.Or(b.directorName(), "NAME")
 	for _, of := range near.all {
 		b.ask("the source does not tell the director's own address in the network of real server %s; say --director %s=ADDRESS", of, name)
 	}
@@ -384,6 +443,7 @@ func (b *builder) placeVIP(s *inventory.Service) {
 	switch {
 	case b.director.NICWith(s.VIP) != nil:
 	case near != nil && (told == "" || told == near.Name):
+	case near == nil && told == "lo": // where it goes anyhow
 	case told != "":
 		s.VIPDevice = told
 	default:

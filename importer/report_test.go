@@ -100,7 +100,7 @@ func TestReasonsAreToldOnce(t *testing.T) {
 		t.Errorf("the rest is %q", last)
 	}
 	assumed := importer.ListNotes(r.Assumed, "with a comment in the inventory")
-	if len(assumed) != 12 || assumed[0] != "nothing tells the NIC's name; --nic does" || assumed[11] != "  30 more with a comment in the inventory" {
+	if len(assumed) != 13 || assumed[1] != "nothing tells the NIC's name; --nic does" || assumed[12] != "  30 more with a comment in the inventory" {
 		t.Errorf("assumed: %q", assumed)
 	}
 	for _, l := range got {
