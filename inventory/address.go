@@ -72,7 +72,7 @@ func RefuseAddress(a netip.Addr) (what, fix string) {
 // refuseEdge says why a host of the network cannot have an address of it.
 func refuseEdge(a netip.Addr, network netip.Prefix) (what, fix string) {
 	// RFC 3021: a /31 has two hosts and neither of these addresses.
-	if !a.Is4() || network.Bits() >= 31 {
+	if !a.Is4() || !network.Addr().Is4() || network.Bits() >= 31 {
 		return "", ""
 	}
 	broadcast := network.Addr().As4()
