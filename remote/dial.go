@@ -91,7 +91,7 @@ func (r *run) follow(ctx context.Context, way []*endpoint) (*link, error) {
 	if hops := way[:len(way)-1]; len(hops) > 0 {
 		var names []string
 		for _, h := range hops {
-			names = append(names, h.user+"@"+h.knownAs())
+			names = append(names, h.user+"@"+h.address()+" "+h.alias)
 		}
 		r.opts.Progress(e.name, string(StepJump))
 		// All hosts behind a jump share one connection to it.

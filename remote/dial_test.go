@@ -7,12 +7,14 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/lvsform/lvsform/journal"
 )
@@ -93,7 +95,10 @@ func TestHostKeys(t *testing.T) {
 		{"changed, new keys accepted", name + " " + otherKey, true, []string{"web1: host key: the host key has changed: "}},
 		{"revoked", "@revoked * " + hostKey + name + " " + hostKey, true, []string{"web1: host key: ", "is marked @revoked in " + s.path("known_hosts") + ":1"}},
 		{"authority that did not sign", "@cert-authority * " + otherKey, true, []string{"web1: host key: "}},
-		{"broken file", "what is this\n", true, []string{"web1: host key: ", s.path("known_hosts") + ":1"}},
+		{"not in it, with lines that cannot be read", "\nwhat is this\n@what * " + hostKey, false, []string{"web1: host key: unknown host: ",
+			s.path("known_hosts") + ":2 cannot be read: its key", s.path("known_hosts") + `:3 cannot be read: the marker "@what" is not known`}},
+		{"revoked, as far as one can read", "@revoked [127.*]:* ssh-rsa AAA\n" + name + " " + hostKey, true,
+			[]string{"web1: host key: ", "whether it is revoked is not known, for " + s.path("known_hosts") + ":1 cannot be read"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s.write("known_hosts", c.known, 0o600)
@@ -104,6 +109,69 @@ func TestHostKeys(t *testing.T) {
 				t.Errorf("known_hosts was touched:\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestKnownHostsAsSSHReadsThem holds lvsform's verdict against that of ssh(1).
+func TestKnownHostsAsSSHReadsThem(t *testing.T) {
+	if _, err := exec.LookPath("ssh"); err != nil {
+		t.Skip("needs ssh (Debian package openssh-client)")
+	}
+	s := startServer(t)
+	hostKey := s.read("host_key.pub")
+	otherKey := string(ssh.MarshalAuthorizedKey(writeKey(t, s.path("other"), "")))
+	port := strconv.Itoa(int(s.port))
+	name := "[127.0.0.1]:" + port
+	for _, c := range []struct {
+		known string
+		ok    bool
+	}{
+		{name + " " + hostKey, true},
+		{"what is this\nssh1.example.com 1024 35 1234567890\n" + name + " " + hostKey + "192.0.2.1 ssh-ed25519 AAAA\n", true},
+		{"[127.*]:* " + hostKey, true},
+		{"[127.0.0.1]:" + port[:len(port)-2] + "?? " + hostKey, true},
+		{"[127.0.0.?]:" + port + "," + "x " + hostKey, true},
+		{"[127.*]:22 " + hostKey, false},
+		{"!" + name + ",* " + hostKey, true}, // without its port, again
+		{"!" + name + ",[127*:* " + hostKey, false},
+		{"!127.0.0.1," + "!" + name + ",* " + hostKey, false},
+		{"* " + hostKey, true},
+		{"127.0.0.1 " + hostKey, true}, // without its port
+		{"127.0.* " + hostKey, true},
+		{"127.0.0.1 " + otherKey + name + " " + hostKey, true},
+		{"127.0.0.1 " + hostKey + name + " " + otherKey, false},
+		{"127.0.0.1:" + port + " " + hostKey, false},
+		{knownhosts.HashHostname(name) + " " + hostKey, true},
+		{knownhosts.HashHostname("127.0.0.1") + " " + hostKey, true},
+		{knownhosts.HashHostname("127.0.0.2") + " " + hostKey, false},
+		{"|1|what|is " + hostKey + name + " " + hostKey, true},
+		{name + " " + hostKey + "@revoked * " + hostKey, false},
+		{name + "\tssh-rsa " + strings.Fields(hostKey)[1] + "\n", false},
+		{name + " \t " + strings.TrimSpace(hostKey) + " a comment of words", true},
+	} {
+		s.write("known_hosts", c.known, 0o600)
+		cmd := exec.Command("ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "GlobalKnownHostsFile=none",
+			"-o", "UserKnownHostsFile="+s.path("known_hosts"), "-i", s.key, "-p", port, "root@127.0.0.1", "true")
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != c.ok {
+			t.Errorf("ssh: %v, with\n%s%s", err, c.known, out)
+		}
+		f, err := connectTo(context.Background(), s.target("web1"), s.options())
+		if _ = f.Close(); (err == nil) != c.ok {
+			t.Errorf("lvsform: %v, with\n%s", err, c.known)
+		}
+	}
+}
+
+func TestNewHostKeyIsNotAPattern(t *testing.T) {
+	s := startServer(t)
+	s.write("known_hosts", "", 0o600)
+	s.write("ssh_config", "HostKeyAlias *\n", 0o600)
+	o := s.options()
+	o.AcceptNew = true
+	contains(t, s.refused(s.target("web1"), o), `the name "*" does not go into `+s.path("known_hosts"))
+	if text := s.read("known_hosts"); text != "" {
+		t.Errorf("known_hosts: %s", text)
 	}
 }
 

@@ -40,13 +40,14 @@ type endpoint struct {
 
 func (e *endpoint) address() string { return net.JoinHostPort(e.host, e.port) }
 
-// knownAs is the host:port that known_hosts is asked for. OpenSSH looks for an
-// alias without any port.
-func (e *endpoint) knownAs() string {
-	if e.alias != "" {
-		return net.JoinHostPort(e.alias, "22")
+// knownAs are the names that known_hosts is asked for, the first one first.
+// OpenSSH looks for an alias without any port.
+func (e *endpoint) knownAs() []string {
+	host := cmp.Or(e.alias, strings.ToLower(e.host))
+	if e.alias != "" || e.port == "22" {
+		return []string{host}
 	}
-	return net.JoinHostPort(strings.ToLower(e.host), e.port)
+	return []string{fmt.Sprintf("[%s]:%s", host, e.port), host}
 }
 
 // endpoint merges all that is said about a target.

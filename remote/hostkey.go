@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,19 +14,18 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
-	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
+	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // hostKeys verifies host keys. The known_hosts files are read once a run.
 type hostKeys struct {
 	mu  sync.Mutex
-	dbs map[string]*knownhosts.HostKeyDB // by the files' names
+	dbs map[string]*knownHosts // by the files' names
 }
 
 // database reads the files that exist, or returns what was read before.
-func (k *hostKeys) database(files []string) (*knownhosts.HostKeyDB, error) {
+func (k *hostKeys) database(files []string) (*knownHosts, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	name := strings.Join(files, "\n")
@@ -37,21 +37,10 @@ func (k *hostKeys) database(files []string) (*knownhosts.HostKeyDB, error) {
 		return nil, err
 	}
 	if k.dbs == nil {
-		k.dbs = make(map[string]*knownhosts.HostKeyDB)
+		k.dbs = make(map[string]*knownHosts)
 	}
 	k.dbs[name] = db
 	return db, nil
-}
-
-func readKnownHosts(files []string) (*knownhosts.HostKeyDB, error) {
-	var there []string
-	for _, f := range files {
-		if _, err := os.Stat(f); errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		there = append(there, f)
-	}
-	return knownhosts.NewDB(there...)
 }
 
 // algorithms returns the host key algorithms to ask for, best first. Those of
@@ -59,81 +48,115 @@ func readKnownHosts(files []string) (*knownhosts.HostKeyDB, error) {
 // can be checked; the others follow, so that a host whose key was replaced by
 // one of another type is told apart from a broken server. SHA-1 is never asked
 // for, and certificates only where known_hosts names an authority.
-func algorithms(db *knownhosts.HostKeyDB, e *endpoint) []string {
+func algorithms(db *knownHosts, e *endpoint) []string {
 	secure := ssh.SupportedAlgorithms().HostKeys
 	isCertificate := func(a string) bool { return strings.Contains(a, "-cert-") }
 	var order []string
-	for _, k := range db.HostKeys(e.knownAs()) {
-		if k.Cert { // the authority's own type says nothing about the host's
-			for _, a := range secure {
-				if isCertificate(a) {
-					order = append(order, a)
-				}
-			}
-			break
-		}
-	}
-	for _, a := range db.HostKeyAlgorithms(e.knownAs()) {
+	add := func(a string) {
 		if slices.Contains(secure, a) && !slices.Contains(order, a) {
 			order = append(order, a)
 		}
 	}
+	if len(db.about(e.knownAs(), authorityMarker)) > 0 { // its own type says nothing about the host's
+		for _, a := range secure {
+			if isCertificate(a) {
+				add(a)
+			}
+		}
+	}
+	for _, l := range db.about(e.knownAs(), "") {
+		if t := l.key.Type(); t == ssh.KeyAlgoRSA { // a type of key, and with SHA-1 an algorithm
+			add(ssh.KeyAlgoRSASHA512)
+			add(ssh.KeyAlgoRSASHA256)
+		} else {
+			add(t)
+		}
+	}
 	for _, a := range append([]string{ssh.KeyAlgoED25519}, secure...) {
-		if !isCertificate(a) && !slices.Contains(order, a) {
-			order = append(order, a)
+		if !isCertificate(a) {
+			add(a)
 		}
 	}
 	return order
 }
 
 // check verifies the key a server has shown.
-func (k *hostKeys) check(e *endpoint, db *knownhosts.HostKeyDB, key ssh.PublicKey) error {
+func (k *hostKeys) check(e *endpoint, db *knownHosts, key ssh.PublicKey) error {
 	err := lookUp(e, db, key)
-	if err == nil {
-		return nil
-	}
-	if !knownhosts.IsHostUnknown(err) {
-		return describe(e, key, err)
-	}
-	if _, isCert := key.(*ssh.Certificate); !isCert && e.acceptNew && e.newKeys != "" {
+	var unknown *unknownHost
+	if errors.As(err, &unknown) && e.acceptNew && e.newKeys != "" {
 		return k.accept(e, key)
 	}
-	return describe(e, key, err)
+	return err
 }
 
-func lookUp(e *endpoint, db *knownhosts.HostKeyDB, key ssh.PublicKey) error {
-	// The name alone decides, as with CheckHostIP=no, OpenSSH's default. The
-	// library still wants an address; this one is never looked for.
-	return db.HostKeyCallback()(e.knownAs(), &net.TCPAddr{IP: net.IPv4zero}, key)
-}
-
-// describe says what a person needs to know of a refused key.
-func describe(e *endpoint, key ssh.PublicKey, err error) error {
+// lookUp returns nil for a key that known_hosts has for the endpoint, and
+// otherwise what a person needs to know. The name alone decides, as with
+// CheckHostIP=no, OpenSSH's default.
+func lookUp(e *endpoint, db *knownHosts, key ssh.PublicKey) error {
 	shown := fmt.Sprintf("%s key %s", keyType(key), ssh.FingerprintSHA256(key))
-	var revoked *xknownhosts.RevokedError
-	if errors.As(err, &revoked) {
-		return fmt.Errorf("%s shows a revoked key: %s is marked @revoked in %s:%d",
-			e.address(), shown, revoked.Revoked.Filename, revoked.Revoked.Line)
-	}
-	var mismatch *xknownhosts.KeyError
-	if !errors.As(err, &mismatch) {
-		return fmt.Errorf("%s shows the %s: %w", e.address(), shown, err)
-	}
-	name := knownhosts.Normalize(e.knownAs())
-	if len(mismatch.Want) == 0 {
-		scan := "ssh-keyscan " + e.host
-		if e.port != "22" {
-			scan = fmt.Sprintf("ssh-keyscan -p %s %s", e.port, e.host)
+	names := e.knownAs()
+	for i := range db.damaged {
+		if d := &db.damaged[i]; d.marker == revokedMarker && slices.ContainsFunc(names, d.matches) {
+			return fmt.Errorf("%s shows the %s; whether it is revoked is not known, for %s cannot be read: %w", e.address(), shown, d.place(), d.err)
 		}
-		return fmt.Errorf("unknown host: %s (%s) is not in %s; it shows the %s; if that is its key, add it (%s prints it) or run with --accept-new-host-keys",
-			name, e.address(), listFiles(e.knownHosts), shown, scan)
 	}
-	var known []string
-	for _, w := range mismatch.Want {
-		known = append(known, fmt.Sprintf("%s:%d has the %s key %s", w.Filename, w.Line, keyType(w.Key), ssh.FingerprintSHA256(w.Key)))
+	authorities := db.about(names, authorityMarker)
+	if cert, ok := key.(*ssh.Certificate); ok {
+		for _, k := range []ssh.PublicKey{cert.Key, cert.SignatureKey} {
+			if l := db.revoked(k); l != nil {
+				return revoked(e, shown, l)
+			}
+		}
+		checker := ssh.CertChecker{IsHostAuthority: func(key ssh.PublicKey, _ string) bool {
+			return slices.ContainsFunc(authorities, func(l *knownLine) bool { return sameKey(l.key, key) })
+		}}
+		name, port := cmp.Or(e.alias, strings.ToLower(e.host)), e.port
+		if err := checker.CheckHostKey(net.JoinHostPort(name, port), nil, key); err != nil {
+			return fmt.Errorf("%s shows the %s: %w", e.address(), shown, err)
+		}
+		return nil
 	}
-	return fmt.Errorf("the host key has changed: %s (%s) shows the %s, but %s; someone may be in between; if the host was installed anew, remove the old key: ssh-keygen -f %s -R '%s'",
-		name, e.address(), shown, strings.Join(known, " and "), mismatch.Want[0].Filename, name)
+	if l := db.revoked(key); l != nil {
+		return revoked(e, shown, l)
+	}
+	known := db.about(names, "")
+	if slices.ContainsFunc(known, func(l *knownLine) bool { return sameKey(l.key, key) }) {
+		return nil
+	}
+	switch {
+	case len(known) > 0 && known[0].matches(names[0]): // for this port, or a port was not asked for
+		var have []string
+		for _, l := range known {
+			have = append(have, fmt.Sprintf("%s has the %s key %s", l.place(), keyType(l.key), ssh.FingerprintSHA256(l.key)))
+		}
+		return fmt.Errorf("the host key has changed: %s (%s) shows the %s, but %s; someone may be in between; if the host was installed anew, remove the old key: ssh-keygen -f %s -R '%s'",
+			names[0], e.address(), shown, strings.Join(have, " and "), known[0].file, names[0])
+	case len(authorities) > 0:
+		return fmt.Errorf("%s shows the %s, and no certificate of the authority at %s", e.address(), shown, authorities[0].place())
+	}
+	return &unknownHost{e, shown, db.damage()}
+}
+
+func revoked(e *endpoint, shown string, l *knownLine) error {
+	return fmt.Errorf("%s shows a revoked key: %s is marked @revoked in %s", e.address(), shown, l.place())
+}
+
+// unknownHost is a host that no line of known_hosts is about.
+type unknownHost struct {
+	endpoint *endpoint
+	shown    string // the key, in words
+	damage   string // lines that cannot be read
+}
+
+func (u *unknownHost) Error() string {
+	e := u.endpoint
+	scan := "ssh-keyscan " + e.host
+	if e.port != "22" {
+		scan = fmt.Sprintf("ssh-keyscan -p %s %s", e.port, e.host)
+	}
+	return fmt.Sprintf("unknown host: %s (%s) is not in %s; it shows the %s; if that is its key, add it (%s prints it) or run with --accept-new-host-keys%s",
+		e.knownAs()[0], e.address(), listFiles(e.knownHosts), u.shown, scan, u.damage)
 }
 
 func listFiles(files []string) string {
@@ -180,14 +203,16 @@ func (k *hostKeys) accept(e *endpoint, key ssh.PublicKey) error {
 	if err != nil {
 		return err
 	}
-	if err := lookUp(e, now, key); err == nil {
-		return nil
-	} else if !knownhosts.IsHostUnknown(err) {
-		return describe(e, key, err)
+	var unknown *unknownHost
+	if err := lookUp(e, now, key); !errors.As(err, &unknown) {
+		return err
 	}
-	name := knownhosts.Normalize(e.knownAs())
+	name := e.knownAs()[0]
+	if strings.ContainsAny(name, "*?!,|@# \t\r\n\"") { // it would be taken for a pattern, or for several names
+		return fmt.Errorf("the name %q does not go into %s", name, path)
+	}
 	if e.hashNames {
-		name = xknownhosts.HashHostname(name)
+		name = knownhosts.HashHostname(name)
 	}
 	line := knownhosts.Line([]string{name}, key) + "\n"
 	if info, err := f.Stat(); err == nil && info.Size() > 0 {
