@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/plain"
 )
@@ -170,7 +171,12 @@ func (r *run) handshake(ctx context.Context, e *endpoint, conn net.Conn) (*ssh.C
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	var typing atomic.Bool
 	limit := time.AfterFunc(e.timeout, func() {
+		if typing.Load() {
+			cancel(fault.New(fault.Permission, "no passphrase, touch or confirmation within %v", typingTime))
+			return
+		}
 		cancel(fmt.Errorf("%s does not go on with the SSH handshake within %v", e.address(), e.timeout))
 	})
 	defer limit.Stop()
@@ -179,9 +185,14 @@ func (r *run) handshake(ctx context.Context, e *endpoint, conn net.Conn) (*ssh.C
 	var (
 		verified   atomic.Bool
 		hostKeyErr error
-		offer      []*identity
-		unused     []string
 	)
+	login := &login{
+		endpoint: e,
+		keys:     func() ([]*identity, []string) { return r.keys.identities(e, r.home) },
+		ctx:      ctx,
+		hold:     func() { typing.Store(true); limit.Reset(typingTime) },
+		going:    func() { typing.Store(false); limit.Reset(e.timeout) },
+	}
 	config := &ssh.ClientConfig{
 		User: e.user,
 		// SupportedAlgorithms leaves out what is known to be weak, SHA-1
@@ -197,16 +208,7 @@ func (r *run) handshake(ctx context.Context, e *endpoint, conn net.Conn) (*ssh.C
 			}
 			return hostKeyErr
 		},
-		Auth: []ssh.AuthMethod{ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
-			offer, unused = r.keys.identities(e, r.home)
-			signers := make([]ssh.Signer, len(offer))
-			for i, id := range offer {
-				signers[i] = &signer{identity: id, ctx: ctx,
-					hold:  func() { limit.Reset(typingTime) },
-					going: func() { limit.Reset(e.timeout) }}
-			}
-			return signers, nil
-		})},
+		AuthCallback: login.next,
 	}
 	c, channels, requests, err := ssh.NewClientConn(conn, e.address(), config)
 	if !stop() { // closed because of the context
@@ -225,7 +227,7 @@ func (r *run) handshake(ctx context.Context, e *endpoint, conn net.Conn) (*ssh.C
 	case err != nil && !verified.Load():
 		return nil, &Error{e.name, StepConnect, fmt.Errorf("%s: %s", e.address(), handshakeText(err))}
 	case err != nil:
-		return nil, &Error{e.name, StepAuth, fmt.Errorf("as %s: %s; %s", e.user, handshakeText(err), triedKeys(offer, unused))}
+		return nil, &Error{e.name, StepAuth, login.failure(err)}
 	}
 	return ssh.NewClient(c, channels, requests), nil
 }
@@ -236,11 +238,7 @@ const typingTime = 2 * time.Minute
 
 // handshakeText shortens the library's error; parts of it are the server's.
 func handshakeText(err error) string {
-	s := strings.TrimPrefix(err.Error(), "ssh: handshake failed: ")
-	if strings.Contains(s, "unable to authenticate") {
-		return "no key was accepted"
-	}
-	return plain.Words(s)
+	return plain.Words(strings.TrimPrefix(err.Error(), "ssh: handshake failed: "))
 }
 
 // link is an authenticated connection to one endpoint.

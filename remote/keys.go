@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,16 +25,18 @@ import (
 type keyring struct {
 	passphrase func(prompt string) ([]byte, error)
 
-	mu     sync.Mutex
-	files  map[string]func() (*keyFile, error)
-	agents map[string]func() (*sshAgent, error)
+	mu           sync.Mutex
+	files        map[string]func() (*keyFile, error)
+	certificates map[string]func() (*ssh.Certificate, error)
+	agents       map[string]func() (*sshAgent, error)
 }
 
 func newKeyring(passphrase func(string) ([]byte, error)) *keyring {
 	return &keyring{
-		passphrase: passphrase,
-		files:      make(map[string]func() (*keyFile, error)),
-		agents:     make(map[string]func() (*sshAgent, error)),
+		passphrase:   passphrase,
+		files:        make(map[string]func() (*keyFile, error)),
+		certificates: make(map[string]func() (*ssh.Certificate, error)),
+		agents:       make(map[string]func() (*sshAgent, error)),
 	}
 }
 
@@ -68,22 +71,25 @@ type identity struct {
 }
 
 func (i *identity) String() string {
-	return fmt.Sprintf("%s %s (%s)", keyType(i.pub), ssh.FingerprintSHA256(i.pub), i.from)
+	pub, what := i.pub, ""
+	if cert, ok := pub.(*ssh.Certificate); ok { // ssh-keygen -l shows its key's, too
+		pub, what = cert.Key, " certificate"
+	}
+	return fmt.Sprintf("%s%s %s (%s)", keyType(pub), what, ssh.FingerprintSHA256(pub), i.from)
 }
 
 // identities returns the keys for an endpoint in the order they are offered,
-// and why others are not: the files asked for by name, then those of the SSH
-// agent, then the default files. Servers hang up after a few keys (MaxAuthTries),
-// so what was asked for comes first.
+// and why others are not: certificates asked for by name, the key files asked
+// for by name, then the keys of the SSH agent, then the default files. A key's
+// certificate stands before the key. Servers hang up after a few keys
+// (MaxAuthTries), so what was asked for comes first.
 func (k *keyring) identities(e *endpoint, home string) (offer []*identity, unused []string) {
 	add := func(id *identity) {
-		for _, o := range offer {
-			if string(o.pub.Marshal()) == string(id.pub.Marshal()) {
-				return
-			}
+		if !slices.ContainsFunc(offer, func(o *identity) bool { return sameKey(o.pub, id.pub) }) {
+			offer = append(offer, id)
 		}
-		offer = append(offer, id)
 	}
+	leaveOut := func(path string, err error) { unused = append(unused, fmt.Sprintf("%s: %v", path, reason(err))) }
 	var held *sshAgent
 	if e.agentSocket != "" {
 		a, err := once(&k.mu, k.agents, e.agentSocket, func() (*sshAgent, error) { return dialAgent(e.agentSocket) })
@@ -93,36 +99,98 @@ func (k *keyring) identities(e *endpoint, home string) (offer []*identity, unuse
 			held = a
 		}
 	}
-	fromFiles := func(paths []string, named bool) {
-		for _, path := range paths {
-			f, err := once(&k.mu, k.files, path, func() (*keyFile, error) { return k.read(path) })
-			if errors.Is(err, fs.ErrNotExist) && !named {
-				continue
-			}
-			if err == nil {
-				if id := held.find(f.pub); id != nil { // the agent needs no passphrase
-					add(id)
-					continue
-				}
-				err = f.locked
-			}
-			if err != nil {
-				unused = append(unused, fmt.Sprintf("%s: %v", path, reason(err)))
-				continue
-			}
-			add(&identity{path, f.pub, f.signer})
+	named := len(e.keys) > 0 || e.noDefaultKeys
+	paths := e.keys
+	if !named {
+		paths = defaultKeys(home)
+	}
+	var files []*keyFile
+	for _, path := range paths {
+		f, err := once(&k.mu, k.files, path, func() (*keyFile, error) { return k.read(path) })
+		switch {
+		case err == nil:
+			files = append(files, f)
+		case named || !errors.Is(err, fs.ErrNotExist):
+			leaveOut(path, err)
 		}
 	}
-	fromFiles(e.keys, true)
+	// private finds who can sign with a key. The agent needs no passphrase.
+	private := func(pub ssh.PublicKey) (*identity, error) {
+		if id := held.find(pub); id != nil {
+			return id, nil
+		}
+		err := errors.New("its private key is neither in a key file nor in the SSH agent")
+		for _, f := range files {
+			if sameKey(f.pub, pub) {
+				if err = f.locked; err == nil {
+					return &identity{f.path, f.pub, f.signer}, nil
+				}
+			}
+		}
+		return nil, err
+	}
+	certified := func(path string, optional bool) {
+		cert, err := once(&k.mu, k.certificates, path, func() (*ssh.Certificate, error) { return readCertificate(path) })
+		if optional && errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		var id *identity
+		if err == nil {
+			if id = held.find(cert); id == nil {
+				id, err = private(cert.Key)
+			}
+		}
+		if err != nil {
+			leaveOut(path, err)
+			return
+		}
+		add(&identity{path, cert, id.sign})
+	}
+	fromFiles := func() {
+		for _, f := range files {
+			if len(e.certificates) == 0 {
+				certified(strings.TrimSuffix(f.path, ".pub")+"-cert.pub", true)
+			}
+			id, err := private(f.pub)
+			if err != nil {
+				leaveOut(f.path, err)
+				continue
+			}
+			add(id)
+		}
+	}
+	for _, path := range e.certificates {
+		certified(path, false)
+	}
+	if named {
+		fromFiles()
+	}
 	if held != nil && !e.identitiesOnly {
 		for _, id := range held.ids {
 			add(id)
 		}
 	}
-	if len(e.keys) == 0 && !e.noDefaultKeys {
-		fromFiles(defaultKeys(home), false)
+	if !named {
+		fromFiles()
 	}
 	return offer, unused
+}
+
+// readCertificate reads a user's certificate, as ssh-keygen -s writes it.
+func readCertificate(path string) (*ssh.Certificate, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("not a certificate: %w", err)
+	}
+	cert, ok := key.(*ssh.Certificate)
+	if !ok || cert.CertType != ssh.UserCert {
+		return nil, errors.New("not the certificate of a user")
+	}
+	return cert, nil
 }
 
 // reason is an error without the path it repeats.
@@ -135,25 +203,47 @@ func reason(err error) error {
 }
 
 // keyFile is a private key file, decrypted when a server first accepts its
-// public half.
+// public half; or only the public half of a key that an SSH agent may hold.
 type keyFile struct {
+	path   string
 	pub    ssh.PublicKey
 	locked error // why its private half cannot be used, though the public one is known
 	signer func() (ssh.Signer, error)
 }
 
 func (k *keyring) read(path string) (*keyFile, error) {
+	f, err := k.readPrivate(path)
+	if err == nil {
+		return f, nil
+	}
+	// As ssh(1): the public half is enough where an SSH agent holds the key.
+	for _, public := range []string{path, path + ".pub"} {
+		text, readErr := os.ReadFile(public)
+		if readErr != nil {
+			continue
+		}
+		if pub, _, _, _, parseErr := ssh.ParseAuthorizedKey(text); parseErr == nil {
+			if public == path {
+				err = errors.New("a public key, and the SSH agent does not hold its private half")
+			}
+			return &keyFile{path: path, pub: pub, locked: err}, nil
+		}
+	}
+	return nil, err
+}
+
+func (k *keyring) readPrivate(path string) (*keyFile, error) {
 	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
 	// As ssh(1): only a file of the user's own is expected to be private.
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) == os.Getuid() && info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("permissions %#o are too open: chmod 600 %s", info.Mode().Perm(), path)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
 	}
 	s, err := ssh.ParsePrivateKey(data)
 	var encrypted *ssh.PassphraseMissingError
@@ -163,7 +253,7 @@ func (k *keyring) read(path string) (*keyFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not a private key: %w", err)
 	}
-	return &keyFile{pub: s.PublicKey(), signer: func() (ssh.Signer, error) { return s, nil }}, nil
+	return &keyFile{path: path, pub: s.PublicKey(), signer: func() (ssh.Signer, error) { return s, nil }}, nil
 }
 
 func (k *keyring) encrypted(path string, data []byte, pub ssh.PublicKey) (*keyFile, error) {
@@ -176,7 +266,7 @@ func (k *keyring) encrypted(path string, data []byte, pub ssh.PublicKey) (*keyFi
 			return nil, errors.New("encrypted, and its public half is not beside it")
 		}
 	}
-	f := &keyFile{pub: pub, signer: sync.OnceValues(func() (ssh.Signer, error) { return k.decrypt(path, data) })}
+	f := &keyFile{path: path, pub: pub, signer: sync.OnceValues(func() (ssh.Signer, error) { return k.decrypt(path, data) })}
 	if k.passphrase == nil {
 		f.locked = errors.New("encrypted, and there is no terminal to ask for its passphrase (ssh-add it)")
 	}
@@ -199,7 +289,7 @@ func (k *keyring) decrypt(path string, data []byte) (ssh.Signer, error) {
 			return s, nil
 		}
 	}
-	return nil, fmt.Errorf("%s: passphrase: %w", path, err)
+	return nil, fmt.Errorf("passphrase: %w", err)
 }
 
 // sshAgent is an open conversation with an SSH agent.
@@ -243,7 +333,7 @@ func (a *sshAgent) find(pub ssh.PublicKey) *identity {
 		return nil
 	}
 	for _, id := range a.ids {
-		if string(id.pub.Marshal()) == string(pub.Marshal()) {
+		if sameKey(id.pub, pub) {
 			return id
 		}
 	}
@@ -254,9 +344,7 @@ func (a *sshAgent) find(pub ssh.PublicKey) *identity {
 // only when the server has accepted the public one.
 type signer struct {
 	*identity
-	ctx   context.Context // the handshake's
-	hold  func()          // gives the person at the keyboard time
-	going func()          // back to the handshake's own limit
+	login *login
 }
 
 func (s *signer) PublicKey() ssh.PublicKey { return s.pub }
@@ -268,8 +356,8 @@ func (s *signer) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
 // SignWithAlgorithm implements ssh.AlgorithmSigner: an RSA key signs with
 // SHA-2 through it.
 func (s *signer) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
-	s.hold()
-	defer s.going()
+	s.login.hold()
+	defer s.login.going()
 	type result struct {
 		sig *ssh.Signature
 		err error
@@ -291,24 +379,11 @@ func (s *signer) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string
 	}()
 	select {
 	case r := <-done:
-		return r.sig, r.err
-	case <-s.ctx.Done():
-		return nil, context.Cause(s.ctx)
-	}
-}
-
-// triedKeys lists identities for an error.
-func triedKeys(offer []*identity, unused []string) string {
-	text := "no key was there to try"
-	if len(offer) > 0 {
-		names := make([]string, len(offer))
-		for i, id := range offer {
-			names[i] = id.String()
+		if r.err != nil {
+			return nil, s.login.cannotSign(s.identity, r.err)
 		}
-		text = "tried " + strings.Join(names, ", ")
+		return r.sig, nil
+	case <-s.login.ctx.Done():
+		return nil, context.Cause(s.login.ctx)
 	}
-	if len(unused) > 0 {
-		text += "; not used: " + strings.Join(unused, ", ")
-	}
-	return text
 }

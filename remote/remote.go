@@ -144,8 +144,6 @@ func (e *Error) FaultKind() fault.Kind {
 		return given.FaultKind()
 	case e.Step == StepConfig:
 		return fault.Input
-	case e.Step == StepAuth:
-		return fault.Permission
 	default:
 		return fault.Connection
 	}
