@@ -11,6 +11,9 @@ FOR_TESTS := (test|/fake)/[^/]*\.go:|unreachable func: Lab\.Dial$$
 # first have laws, of which a few checks will do.
 RACE_LAWS := ./agent ./apply
 RACE      := ./agent/wire ./kernel/fake ./kernel/traffic ./remote ./verify
+# Architectures of hosts, in Go's words: those of goArch in package remote. An
+# armv6l and an i586 are served, too.
+ARCHS    := 386 amd64 arm arm64 loong64 ppc64le riscv64 s390x
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 # Packages with tests that change a kernel: they run a second time, in the lab,
@@ -40,8 +43,8 @@ build: ## build bin/lvsform, one static binary
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/lvsform
 
 agents: ## build the agent for every other architecture, beside bin/lvsform
-	for arch in amd64 arm64 arm ppc64le riscv64 s390x; do \
-	  GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/lvsform-linux-$$arch ./cmd/lvsform || exit 1; done
+	for arch in $(ARCHS); do \
+	  GOARCH=$$arch GOARM=6 GO386=softfloat $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/lvsform-linux-$$arch ./cmd/lvsform || exit 1; done
 
 demo: setup build ## plan, apply, prove and undo a tutorial on a real kernel; MODE=nat|dr|tun|fullnat shows a mode
 	$(BIN) lab examples/$(DEMO)/lvsform.yaml -- sh $(CURDIR)/examples/demo.sh client http://$(DEMO_VIP)/

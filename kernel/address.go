@@ -94,6 +94,11 @@ func (k *Kernel) mustHave(link netlink.Link, item state.Address) error {
 	return unix.EADDRNOTAVAIL
 }
 
+// forever is the kernel's INFINITY_LIFE_TIME. The library keeps lifetimes as an
+// int, which cannot hold it on a processor of 32 bits, and sends none below 1:
+// there it is 68 years.
+const forever = min(math.MaxUint32, math.MaxInt)
+
 func netlinkAddr(a state.Address) *netlink.Addr {
 	ip := a.Prefix.Addr()
 	out := &netlink.Addr{IPNet: &net.IPNet{
@@ -109,8 +114,8 @@ func netlinkAddr(a state.Address) *netlink.Addr {
 		out.Flags = unix.IFA_F_NODAD
 		// The library sends lifetimes only when one is set, and a preferred
 		// lifetime of 0 only with a valid one beside it.
-		out.ValidLft = math.MaxUint32
-		out.PreferedLft = math.MaxUint32
+		out.ValidLft = forever
+		out.PreferedLft = forever
 		if a.Deprecated {
 			out.PreferedLft = 0
 		}

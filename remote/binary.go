@@ -90,7 +90,8 @@ func pack(path string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// goArch translates uname -m to Go's name of an architecture.
+// goArch translates uname -m to Go's name of an architecture, for which make
+// agents builds.
 func goArch(machine string) (string, error) {
 	switch machine {
 	case "x86_64":
