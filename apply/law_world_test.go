@@ -253,8 +253,7 @@ func (w *world) guard(t *rapid.T, theirs map[string]state.Host) (check func()) {
 
 // has reports whether a want is met on a host.
 func (w *world) has(host string, want modes.Want) bool {
-	live := w.Kernels[host].State
-	return live.Has(want.Item) || slices.ContainsFunc(want.MetBy, live.Has)
+	return want.Met(w.Kernels[host].State)
 }
 
 // drawnFor draws an inventory for one of two topologies on the same hosts.

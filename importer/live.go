@@ -166,7 +166,7 @@ func (l *live) lacks(wants modes.Desired, concerns func(modes.Want) bool) (missi
 				continue
 			}
 			wanted++
-			if !h.State.Has(w.Item) && !slices.ContainsFunc(w.MetBy, h.State.Has) {
+			if !w.Met(h.State) {
 				missing = append(missing, Note{h.Name + ": " + state.Text(w.Item), w.Reason.Text})
 			}
 		}

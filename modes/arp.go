@@ -52,7 +52,7 @@ func arpSetting(n *inventory.NIC, setting string, reason Reason, values ...strin
 		Role: inventory.RoleRealServer, Reason: reason,
 	}
 	for _, v := range values {
-		w.MetBy = append(w.MetBy, state.Sysctl{Name: all, Setting: v}, state.Sysctl{Name: own, Setting: v})
+		w.MetBy = append(w.MetBy, []state.Item{state.Sysctl{Name: all, Setting: v}}, []state.Item{state.Sysctl{Name: own, Setting: v}})
 	}
 	return w
 }

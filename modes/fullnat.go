@@ -172,6 +172,10 @@ func Capacity(inv *inventory.Inventory, s *inventory.Service) (perServer, total 
 func fullnatWalk(w *walker) {
 	rport, vport, client := w.rport(), w.destination, w.source
 	local := w.localAddresses()
+	if len(local) == 0 {
+		w.lose("%s has no address towards %s", w.director.Name, w.server.Host.Name)
+		return
+	}
 	w.by(w.director, fmt.Sprintf("puts %s in the place of %s", rport, vport), w.destinationItem())
 	w.by(w.director, "shows the connection to its firewall", conntrack())
 	sources := itemsOf(fullnatDirector(w.leg), state.KindAddress, state.KindFirewallRule)

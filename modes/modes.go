@@ -10,6 +10,7 @@ package modes
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/lvsform/lvsform/inventory"
@@ -24,10 +25,32 @@ type Want struct {
 	// For names the services the item is for, or, as service/host, the real
 	// servers of services; sorted. Empty: the host itself, or a tunnel.
 	For []string
-	// MetBy lists other items that serve as well: when the host has any of
-	// them, the want is met and nothing is changed. The kernel uses the larger
-	// of net.ipv4.conf.all.arp_ignore and the device's own, for one.
-	MetBy []state.Item
+	// MetBy lists what serves as well: when the host has all items of any of
+	// the lists, the want is met and nothing is changed. The kernel uses the
+	// larger of net.ipv4.conf.all.arp_ignore and the device's own, for one.
+	MetBy [][]state.Item
+	// Checked is set for a reverse path filter that lvsform does not set: a plan
+	// refuses a host that does not meet the want, and says what to do there.
+	Checked *Arrival
+}
+
+// Arrival is a packet that comes in on a device of a host.
+type Arrival struct {
+	Device string
+	Source netip.Addr // of the outermost header
+}
+
+// Served reports whether a host has what serves as well as the item.
+func (w Want) Served(host state.Host) bool {
+	return slices.ContainsFunc(w.MetBy, func(all []state.Item) bool {
+		return !slices.ContainsFunc(all, func(i state.Item) bool { return !host.Has(i) })
+	})
+}
+
+// Met reports whether a host has the item, or what serves as well. A filter
+// that is only checked needs more than the device's own setting.
+func (w Want) Met(host state.Host) bool {
+	return w.Checked == nil && host.Has(w.Item) || w.Served(host)
 }
 
 // Desired is what every host of a topology must have, by host name. Hosts that
@@ -132,7 +155,8 @@ func desire(inv *inventory.Inventory, facts Facts) (Desired, inventory.Problems)
 			d.add(e.Host, e.Path, "", tunnelEnd(t, e))
 		}
 	}
-	for _, s := range services(inv, facts) {
+	all := services(inv, facts)
+	for _, s := range all {
 		for i, h := range s.Directors {
 			d.add(h, s.Path, s.Name, s.virtualService())
 			d.add(h, s.Path, s.Name, s.marks())
@@ -149,6 +173,9 @@ func desire(inv *inventory.Inventory, facts Facts) (Desired, inventory.Problems)
 		for _, h := range inv.Hosts {
 			d.add(h, s.Path, s.Name, s.staticNeighbour(h))
 		}
+	}
+	if len(d.conflicts) == 0 {
+		d.reversePaths(all)
 	}
 	return d.wants, d.conflicts
 }

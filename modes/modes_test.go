@@ -68,9 +68,15 @@ func text(inv *inventory.Inventory, desired modes.Desired) string {
 	for _, h := range inv.Hosts {
 		fmt.Fprintf(&b, "%s\n", h.Name)
 		for _, w := range desired[h.Name] {
-			fmt.Fprintf(&b, "  %s: %s (%s)\n", w.Role, state.Text(w.Item), w.Reason.Text)
-			for _, i := range w.MetBy {
-				fmt.Fprintf(&b, "    or %s\n", state.Text(i))
+			checked := ""
+			if w.Checked != nil {
+				checked = ", checked"
+			}
+			fmt.Fprintf(&b, "  %s: %s (%s)%s\n", w.Role, state.Text(w.Item), w.Reason.Text, checked)
+			for _, all := range w.MetBy {
+				for i, item := range all {
+					fmt.Fprintf(&b, "    %s %s\n", []string{"or", "with"}[min(i, 1)], state.Text(item))
+				}
 			}
 		}
 	}

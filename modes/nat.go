@@ -170,7 +170,7 @@ func returnRoute(to netip.Prefix, via netip.Addr, link string, reason Reason) Wa
 	w := Want{Item: r, Role: inventory.RoleRealServer, Reason: reason}
 	for _, p := range routeProtocols() {
 		r.Protocol = p
-		w.MetBy = append(w.MetBy, r)
+		w.MetBy = append(w.MetBy, []state.Item{r})
 	}
 	return w
 }

@@ -2,6 +2,7 @@ package modes
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/state"
@@ -33,15 +34,11 @@ func (w *walker) nextHop(to netip.Addr) (nextHop, bool) {
 			take(p, nextHop{device: n.Name, network: n.Network})
 		}
 	}
-	for _, want := range w.desired[w.at.Name] {
-		switch i := want.Item.(type) {
-		case state.Route:
-			take(i.To, nextHop{device: i.Link, router: i.Via, network: networkOf(w.at, i.Link), route: &i})
-		case state.Address:
-			if i.Peer.IsValid() {
-				take(hostPrefix(i.Peer), nextHop{device: i.Link})
-			}
-		}
+	for _, i := range w.known.routes[w.at.Name] {
+		take(i.To, nextHop{device: i.Link, router: i.Via, network: networkOf(w.at, i.Link), route: &i})
+	}
+	for _, i := range w.known.peers[w.at.Name] {
+		take(hostPrefix(i.Peer), nextHop{device: i.Link})
 	}
 	via := func(p netip.Prefix, router netip.Addr) {
 		if n := w.at.NICToward(router); n != nil {
@@ -84,10 +81,8 @@ func networkOf(h *inventory.Host, device string) *inventory.Network {
 // holder is the host that answers for an address on a segment, and its device
 // there. The real servers have the VIP too, and do not answer.
 func (w *walker) holder(network *inventory.Network, a netip.Addr) (*inventory.Host, string) {
-	for _, h := range w.inv.Hosts {
-		if n := h.NICWith(a); n != nil && n.Network == network {
-			return h, n.Name
-		}
+	if at, ok := w.known.nics[a]; ok && at.nic.Network == network {
+		return at.host, at.nic.Name
 	}
 	for _, n := range w.director.NICs {
 		if n.Network == network && w.has(w.director, a) {
@@ -100,10 +95,8 @@ func (w *walker) holder(network *inventory.Network, a netip.Addr) (*inventory.Ho
 // behindRouter is the host that has an address, and the device on which what a
 // router sends there arrives.
 func (w *walker) behindRouter(a netip.Addr) (*inventory.Host, string) {
-	for _, h := range w.inv.Hosts {
-		if n := h.NICWith(a); n != nil {
-			return h, n.Name
-		}
+	if at, ok := w.known.nics[a]; ok {
+		return at.host, at.nic.Name
 	}
 	if !w.has(w.director, a) {
 		return nil, ""
@@ -119,17 +112,17 @@ func (w *walker) behindRouter(a netip.Addr) (*inventory.Host, string) {
 	return w.director, n.Name
 }
 
-// has reports whether a host takes packets for an address as its own.
+// has reports whether a host takes packets for an address as its own. Of the
+// service's directors it is the one of the walk that has the VIP.
 func (w *walker) has(h *inventory.Host, a netip.Addr) bool {
-	if h.NICWith(a) != nil {
+	switch {
+	case h.NICWith(a) != nil:
 		return true
+	case a == w.VIP && slices.Contains(w.Directors, h):
+		return h == w.director
+	default:
+		return w.known.addresses[h.Name][a]
 	}
-	for _, want := range w.desired[h.Name] {
-		if i, ok := want.Item.(state.Address); ok && i.Prefix.Addr() == a {
-			return true
-		}
-	}
-	return false
 }
 
 func (w *walker) host(name string) *inventory.Host {

@@ -117,6 +117,7 @@ func (w *walker) send(to netip.Addr) {
 	}
 	w.move(from, onSegment(host, device))
 	w.at, w.device = host, device
+	w.comesIn()
 	if finds && !facing {
 		w.by(w.director, "accepts it: the VIP is an address of its own", itemsOf(w.directorVIP(w.director), state.KindAddress, state.KindUp)...)
 	}
@@ -176,6 +177,7 @@ func (w *walker) leaveTunnel() {
 func (w *walker) within(device string) {
 	w.move(Station{Host: w.at.Name, Device: w.device}, Station{Host: w.at.Name, Device: device})
 	w.device = device
+	w.comesIn()
 }
 
 // deliver gives the packet to the program that listens.

@@ -129,8 +129,8 @@ func tunDirector(l leg) []Want {
 func tunRealServer(l leg) []Want {
 	d := l.decapsulation()
 	var out []Want
-	want := func(i state.Item, id ReasonID, reason string, metBy ...state.Item) {
-		out = append(out, Want{Item: i, Role: inventory.RoleRealServer, Reason: Reason{id, reason}, MetBy: metBy})
+	want := func(i state.Item, id ReasonID, reason string) {
+		out = append(out, Want{Item: i, Role: inventory.RoleRealServer, Reason: Reason{id, reason}})
 	}
 	for _, m := range d.modules {
 		want(state.Module{Name: m}, ReasonDecapsulation, "takes packets out of the tunnel")
@@ -161,7 +161,7 @@ func looseFilter(device string) Want {
 	return Want{
 		Item: state.Sysctl{Name: state.ConfSysctl("ipv4", device, "rp_filter"), Setting: "2"},
 		Role: inventory.RoleRealServer, Reason: Reason{ReasonReversePath, "lets the client's packets in that come out of the tunnel"},
-		MetBy: []state.Item{state.Sysctl{Name: state.ConfSysctl("ipv4", "all", "rp_filter"), Setting: "2"}},
+		MetBy: [][]state.Item{{state.Sysctl{Name: state.ConfSysctl("ipv4", "all", "rp_filter"), Setting: "2"}}},
 	}
 }
 
@@ -238,7 +238,6 @@ func tunWalk(w *walker) {
 	w.by(server, "takes it out of the outer packet", itemsOf(tunRealServer(w.leg), state.KindFOUPort, state.KindTunnel, state.KindUp)...)
 	w.outer = nil
 	w.within(d.device)
-	w.byIfSet(server, fmt.Sprintf("lets it in although its way back is not %s", d.device), looseFilter(d.device).Item)
 	w.accept(d.device, w.redirect(d.device))
 	w.turn()
 	w.byIfSet(server, "asks for segments that fit into the tunnel", itemsOf(w.clamp(d.overhead), state.KindFirewallRule)...)

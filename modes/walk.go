@@ -90,9 +90,9 @@ func (c Change) texts() []string {
 // client be one of Clients.
 func Explain(inv *inventory.Inventory, s *inventory.Service, client *inventory.Host, server *inventory.RealServer) Walk {
 	w := &walker{
-		leg:     leg{&service{s, inv, nil}, s.Directors[0], server},
-		client:  client,
-		desired: Desire(inv, nil),
+		leg:    leg{&service{s, inv, nil}, s.Directors[0], server},
+		client: client,
+		known:  knownOf(inv, Desire(inv, nil)),
 	}
 	out := Walk{
 		Service: s.Name, Protocol: s.Protocol, Mode: server.Mode,
@@ -112,8 +112,8 @@ func Clients(inv *inventory.Inventory, s *inventory.Service) []*inventory.Host {
 // walker follows a packet. Once the packet is lost, nothing more happens to it.
 type walker struct {
 	leg
-	client  *inventory.Host
-	desired Desired
+	client *inventory.Host
+	known  *known
 
 	at          *inventory.Host // where the packet is
 	device      string          // on which it arrived; empty: it begins here
@@ -128,6 +128,7 @@ type walker struct {
 	request  []Hop
 	reply    []Hop
 	lost     string
+	odd      []wayBack // where the packet comes in by another device than its way back
 }
 
 // forwarded is a port forward the request has met; the gateway undoes it in
@@ -182,7 +183,7 @@ func (w *walker) byIfSet(h *inventory.Host, what string, items ...state.Item) {
 }
 
 func (w *walker) wants(h *inventory.Host, i state.Item) bool {
-	return slices.ContainsFunc(w.desired[h.Name], func(x Want) bool { return x.Item == i })
+	return w.known.items[h.Name][i]
 }
 
 // itemsOf returns the wanted items of some kinds.

@@ -22,12 +22,15 @@ func (h *Host) diff(wants []modes.Want, obs wire.Observed) {
 	others := elsewhere(obs)
 	wanted, refused := map[state.ID]bool{}, map[state.ID]bool{}
 	for _, w := range wants {
+		if w.Checked != nil {
+			continue // by preflight
+		}
 		id := state.IDOf(w.Item)
 		wanted[id] = true
 		entry, ours := held[id]
 		f := found{
 			is: obs.State[id], entry: entry, ours: ours, other: others[id],
-			met: slices.ContainsFunc(w.MetBy, obs.State.Has),
+			met: w.Served(obs.State),
 		}
 		switch classify(w, f) {
 		case classKeep:

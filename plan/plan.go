@@ -121,7 +121,7 @@ func Asked(wants []modes.Want) []state.ID {
 	}
 	for _, w := range wants {
 		ask(w.Item)
-		for _, i := range w.MetBy {
+		for _, i := range slices.Concat(w.MetBy...) {
 			ask(i)
 		}
 	}

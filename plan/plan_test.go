@@ -67,9 +67,10 @@ func text(t *testing.T, p *plan.Plan) []byte {
 }
 
 var (
-	web   = state.ServiceID{Protocol: state.TCP, Address: netip.MustParseAddrPort("192.168.91.30:80")}
-	other = state.ServiceID{Protocol: state.TCP, Address: netip.MustParseAddrPort("192.168.91.30:443")}
-	vip   = netip.MustParsePrefix("192.168.91.30/32")
+	web      = state.ServiceID{Protocol: state.TCP, Address: netip.MustParseAddrPort("192.168.91.30:80")}
+	other    = state.ServiceID{Protocol: state.TCP, Address: netip.MustParseAddrPort("192.168.91.30:443")}
+	vip      = netip.MustParsePrefix("192.168.91.30/32")
+	anywhere = netip.MustParsePrefix("0.0.0.0/0")
 )
 
 func dest(addr string, weight uint32) state.Destination {

@@ -41,6 +41,9 @@ func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []*faul
 	needs := make([]need, len(wants))
 	for i, w := range wants {
 		needs[i] = need{state.IDOf(w.Item), w.Reason.Text}
+		if text := filtered(w, obs.State); text != "" {
+			say(fault.Conflict, "%s", text)
+		}
 	}
 	return append(out, lacking(needs, obs)...)
 }
@@ -84,6 +87,54 @@ func lacking(needs []need, obs wire.Observed) []*fault.Error {
 		out = append(out, fault.New(fault.Unsupported, "preflight: %s (%s)%s: %s", n.id, n.reason, more, why))
 	}
 	return out
+}
+
+// filtered says that the host would drop a packet for the way back to its
+// source, and what would let it in; empty: it would not, or lvsform sees to it.
+func filtered(w modes.Want, host state.Host) string {
+	if w.Checked == nil || w.Served(host) {
+		return ""
+	}
+	device, source := w.Checked.Device, w.Checked.Source
+	way := liveWay(host, source)
+	filter := func(device string) string {
+		s, _ := host[state.IDOf(state.Sysctl{Name: state.ConfSysctl("ipv4", device, "rp_filter")})].(state.Sysctl)
+		return s.Setting
+	}
+	effective := max(filter(device), filter("all"))
+	own, all := state.ConfSysctl("ipv4", device, "rp_filter"), state.ConfSysctl("ipv4", "all", "rp_filter")
+	switch {
+	case way == device || way != "" && effective != "1": // by a route that the inventory does not have
+		return ""
+	case way != "":
+		return fmt.Sprintf("nic %s: packets from %s come in here, and the way back to it is %s; with rp_filter 1 the kernel drops them; set it to 2: sysctl -w %s=2",
+			device, source, way, own)
+	default:
+		return fmt.Sprintf("nic %s: packets from %s come in here, and neither the inventory nor the host's main table has a route back to it; with rp_filter %s the kernel drops them; give the host such a route, or set the filter to 0: sysctl -w %s=0 %s=0",
+			device, source, effective, all, own)
+	}
+}
+
+// liveWay is the device to which a host's addresses and routes lead for an
+// address; empty: none does.
+func liveWay(host state.Host, to netip.Addr) string {
+	way, bits, metric := "", -1, uint32(0)
+	take := func(p netip.Prefix, m uint32, link string) {
+		if p.Masked().Contains(to) && (p.Bits() > bits || p.Bits() == bits && m < metric) {
+			way, bits, metric = link, p.Bits(), m
+		}
+	}
+	for _, a := range state.Of[state.Address](host) {
+		if a.Peer.IsValid() {
+			take(netip.PrefixFrom(a.Peer, a.Prefix.Bits()), 0, a.Link)
+		} else if a.Prefix.Addr() != to {
+			take(a.Prefix, 0, a.Link)
+		}
+	}
+	for _, r := range state.Of[state.Route](host) {
+		take(r.To, r.Metric, r.Link)
+	}
+	return way
 }
 
 func addressFacts(n *inventory.NIC, host state.Host) []string {

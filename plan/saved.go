@@ -272,7 +272,7 @@ func basisOf(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want, ob
 	ids := map[state.ID]bool{}
 	for _, w := range wants {
 		ids[state.IDOf(w.Item)] = true
-		for _, i := range w.MetBy {
+		for _, i := range slices.Concat(w.MetBy...) {
 			ids[state.IDOf(i)] = true
 		}
 	}

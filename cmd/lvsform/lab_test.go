@@ -234,9 +234,15 @@ func (l *lab) onVerb(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: on HOST SCRIPT")
 	}
-	out, err := onHost(context.Background(), l.Lab, args[0], args[1])
-	_, _ = fmt.Fprint(ts.Stdout(), out)
-	ts.Check(err)
+	hosts := args[:1]
+	if args[0] == "*" {
+		hosts = l.hosts
+	}
+	for _, h := range hosts {
+		out, err := onHost(context.Background(), l.Lab, h, args[1])
+		_, _ = fmt.Fprint(ts.Stdout(), out)
+		ts.Check(err)
+	}
 }
 
 func (l *lab) importVerb(ts *testscript.TestScript, neg bool, args []string) {

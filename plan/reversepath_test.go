@@ -1,0 +1,110 @@
+package plan_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lvsform/lvsform/plan"
+	"github.com/lvsform/lvsform/state"
+)
+
+// A packet that comes in by another device than the way back to its source
+// passes where the larger of the device's filter and that of all is 0 or 2. A
+// plan changes the device's alone, and only if it must.
+func TestReversePathFilters(t *testing.T) {
+	inv := load(t, "../modes/testdata/desired/dr-two-nics.yaml")
+	for _, c := range []struct {
+		all, own string
+		want     string // the change on the real server and on the gateway
+	}{
+		{"0", "0", ""},
+		{"0", "1", "1 -> 2"},
+		{"0", "2", ""},
+		{"1", "0", "0 -> 2"},
+		{"1", "1", "1 -> 2"},
+		{"1", "2", ""},
+		{"2", "0", ""},
+		{"2", "1", ""},
+		{"2", "2", ""},
+	} {
+		observed := fresh(inv)
+		for _, h := range inv.Hosts {
+			s := observed[h.Name].State
+			s.Put(state.Sysctl{Name: "net.ipv4.conf.all.rp_filter", Setting: c.all})
+			for _, n := range h.NICs {
+				s.Put(state.Sysctl{Name: state.ConfSysctl("ipv4", n.Name, "rp_filter"), Setting: c.own})
+			}
+			for _, g := range h.Gateways {
+				s.Put(state.Route{To: anywhere, Via: g, Link: h.NICToward(g).Name, Protocol: 4})
+			}
+			for _, r := range h.Routes {
+				s.Put(state.Route{To: r.To, Via: r.Via, Link: h.NICToward(r.Via).Name, Protocol: 4})
+			}
+		}
+		var got []string
+		for _, h := range plan.Make(inv, observed).Hosts {
+			for _, e := range h.Errors {
+				t.Errorf("all %s, device %s: %s: %s", c.all, c.own, h.Name, e.Message)
+			}
+			for _, a := range h.Actions {
+				if strings.HasSuffix(a.Key, "rp_filter") {
+					got = append(got, fmt.Sprintf("%s %s %s", h.Name, a.Key, a.Change().Values()))
+				}
+			}
+		}
+		var want []string
+		if c.want != "" {
+			want = []string{"router net.ipv4.conf.eth2.rp_filter " + c.want, "web1 net.ipv4.conf.eth0.rp_filter " + c.want}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("all %s, device %s: %q, want %q", c.all, c.own, got, want)
+		}
+	}
+}
+
+// Where there is no way back at all the filter must be off. It is not lvsform's
+// to say whether a route is missing: the plan refuses the host, unless it has a
+// route that the inventory does not tell of.
+func TestNoWayBack(t *testing.T) {
+	inv := load(t, "../modes/testdata/desired/reverse-paths.yaml")
+	const none = "preflight: nic eth0: packets from 203.0.113.7 come in here, and neither the inventory nor the host's main table has a route back to it; " +
+		"with rp_filter %s the kernel drops them; give the host such a route, or set the filter to 0: sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0"
+	const other = "preflight: nic eth0: packets from 203.0.113.7 come in here, and the way back to it is eth1; " +
+		"with rp_filter 1 the kernel drops them; set it to 2: sysctl -w net.ipv4.conf.eth0.rp_filter=2"
+	for _, c := range []struct{ all, own, way, want string }{
+		{"0", "0", "", ""},
+		{"1", "0", "", fmt.Sprintf(none, "1")},
+		{"0", "1", "", fmt.Sprintf(none, "1")},
+		{"0", "2", "", fmt.Sprintf(none, "2")},
+		{"1", "2", "", fmt.Sprintf(none, "2")},
+		{"1", "1", "eth0", ""},
+		{"1", "1", "eth1", other},
+		{"1", "2", "eth1", ""},
+		{"2", "2", "eth1", ""},
+	} {
+		observed := fresh(inv)
+		s := observed["lb1"].State
+		s.Put(state.Sysctl{Name: "net.ipv4.conf.all.rp_filter", Setting: c.all})
+		s.Put(state.Sysctl{Name: "net.ipv4.conf.eth0.rp_filter", Setting: c.own})
+		if c.way != "" {
+			s.Put(state.Route{To: anywhere, Link: c.way, Protocol: 4})
+		}
+		for _, h := range plan.Make(inv, observed).Hosts {
+			if h.Name != "lb1" {
+				continue
+			}
+			got := ""
+			for _, e := range h.Errors {
+				got += e.Message
+			}
+			if got != c.want {
+				t.Errorf("all %s, eth0 %s, default route by %q: %q, want %q", c.all, c.own, c.way, got, c.want)
+			}
+			if strings.Contains(fmt.Sprint(h.Actions), "rp_filter") {
+				t.Errorf("lvsform sets it: %v", h.Actions)
+			}
+		}
+	}
+}
