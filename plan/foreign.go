@@ -136,6 +136,26 @@ func balancers() []string {
 // there, belong to no topology of lvsform's, and could be mistaken for its
 // work, and the signs of other owners. All of it is left alone.
 func notManaged(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want, obs wire.Observed) []state.Foreign {
+	known := knownIDs(h, wants, obs)
+	owner := soleBalancer(obs.Foreign)
+	var out []state.Foreign
+	for _, i := range obs.State.Items() {
+		if known[state.IDOf(i)] {
+			continue
+		}
+		if i.Kind().Traits().Balancer {
+			out = append(out, state.Foreign{What: state.Text(i), Owner: owner})
+		}
+		if a, ok := i.(state.Address); ok && concerns(inv, a.Prefix.Addr()) {
+			out = append(out, state.Foreign{What: state.Text(i)})
+		}
+	}
+	return append(out, obs.Foreign...)
+}
+
+// knownIDs are what the host must have, what topologies hold there, and the
+// addresses of its NICs.
+func knownIDs(h *inventory.Host, wants []modes.Want, obs wire.Observed) map[state.ID]bool {
 	known := map[state.ID]bool{}
 	for _, w := range wants {
 		known[state.IDOf(w.Item)] = true
@@ -151,20 +171,7 @@ func notManaged(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want,
 			known[state.IDOf(state.Address{Link: n.Name, Prefix: a})] = true
 		}
 	}
-	owner := soleBalancer(obs.Foreign)
-	var out []state.Foreign
-	for _, i := range obs.State.Items() {
-		if known[state.IDOf(i)] {
-			continue
-		}
-		if i.Kind().Traits().Balancer {
-			out = append(out, state.Foreign{What: state.Text(i), Owner: owner})
-		}
-		if a, ok := i.(state.Address); ok && concerns(inv, a.Prefix.Addr()) {
-			out = append(out, state.Foreign{What: state.Text(i)})
-		}
-	}
-	return append(out, obs.Foreign...)
+	return known
 }
 
 // soleBalancer is the one program on a host that makes virtual services, or

@@ -144,7 +144,7 @@ func Make(inv *inventory.Inventory, observed map[string]Observation) *Plan {
 	p := &Plan{FormatVersion: FormatVersion, Topology: inv.Name, Notes: modes.Notes(inv)}
 	desired := modes.Desire(inv, facts(observed))
 	p.cover(inv, observed, func(host *Host, h *inventory.Host, obs wire.Observed) {
-		host.Errors = preflight(h, desired[h.Name], obs)
+		host.Errors = preflight(inv, h, desired[h.Name], obs)
 		if len(host.Errors) == 0 {
 			host.diff(desired[h.Name], obs)
 			host.NotManaged = notManaged(inv, h, desired[h.Name], obs)

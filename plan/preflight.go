@@ -15,7 +15,7 @@ import (
 
 // preflight checks on the live state what the inventory takes for granted. It
 // returns every fault of the host, before anything is changed on any.
-func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []*fault.Error {
+func preflight(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want, obs wire.Observed) []*fault.Error {
 	var out []*fault.Error
 	say := func(kind fault.Kind, format string, args ...any) {
 		out = append(out, fault.New(kind, "preflight: "+format, args...))
@@ -36,6 +36,9 @@ func preflight(h *inventory.Host, wants []modes.Want, obs wire.Observed) []*faul
 		}
 	}
 	for _, text := range routeFacts(h, wants, obs) {
+		say(fault.Conflict, "%s", text)
+	}
+	for _, text := range strayVIPs(inv, h, wants, obs) {
 		say(fault.Conflict, "%s", text)
 	}
 	needs := make([]need, len(wants))
