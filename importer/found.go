@@ -14,18 +14,25 @@ import (
 )
 
 // Inventory makes an inventory of what a text tells of its director. The error
-// is Unknown where the director's own addresses are not all told.
+// is Unknown where the director's own addresses are not all told. Where no
+// virtual service can be carried over, the inventory has none.
 func Inventory(f *read.Found, hints Hints) (*Result, error) {
 	b := &builder{sketch: newSketch(hints.Topology), hints: hints}
-	b.found = f
+	own := *f
+	b.found = &own
 	b.left = slices.Clone(f.Left)
+	own.Services = b.markedServices()
+	if len(own.Services) == 0 && len(b.unknown) == 0 {
+		read.SortLeft(b.left)
+		return &Result{Inventory: b.inv, Left: b.left}, nil
+	}
 	b.addNetworks()
 	b.addDirector()
 	b.checkReach()
 	if len(b.unknown) != 0 {
 		return nil, b.unknown
 	}
-	for _, s := range f.Services {
+	for _, s := range own.Services {
 		b.addService(s)
 	}
 	b.inv.Networks = slices.DeleteFunc(b.inv.Networks, func(n *inventory.Network) bool {
@@ -36,6 +43,48 @@ func Inventory(f *read.Found, hints Hints) (*Result, error) {
 	b.leaveVIPs()
 	b.addSettings()
 	return b.finish(hints)
+}
+
+// markedServices is the services, those of firewall marks with the VIP, the
+// ports and the protocol of the packets that have the mark. Without those, they
+// are not carried over.
+func (b *builder) markedServices() []read.Service {
+	used := make([]bool, len(b.hints.Marks))
+	var out []read.Service
+	for _, s := range b.found.Services {
+		i := slices.IndexFunc(b.hints.Marks, func(m Mark) bool { return m.Mark == s.FWMark && m.VIP.Is6() == s.IPv6 })
+		switch {
+		case s.FWMark == 0:
+			out = append(out, s)
+		case i < 0:
+			b.leave(s.Line, "virtual service "+s.String(),
+				"the source does not tell which packets have the firewall mark; say --fwmark MARK=VIP:PORT,PORT/PROTOCOL")
+		default:
+			used[i] = true
+			s.VIP, s.Protocol = b.hints.Marks[i].VIP, b.hints.Marks[i].Protocol
+			if s.Protocol != inventory.UDP && (s.OnePacket || s.Persistence.Engine != "") {
+				b.leave(s.Line, "ops and persistence engine of "+s.String(), "they are for udp, and the packets with the mark are %s", s.Protocol)
+				s.OnePacket, s.Persistence.Engine = false, ""
+			}
+			out = append(out, s)
+		}
+	}
+	for i, m := range b.hints.Marks {
+		if !used[i] {
+			b.ask("--fwmark %d: the source has no virtual service of this mark and of the family of %s", m.Mark, m.VIP)
+		}
+	}
+	return out
+}
+
+// portsOf is the ports of the packets that have the mark of a service.
+func (b *builder) portsOf(s read.Service) []uint16 {
+	for _, m := range b.hints.Marks {
+		if m.Mark == s.FWMark && m.VIP == s.VIP {
+			return m.Ports
+		}
+	}
+	return nil
 }
 
 // builder makes an inventory of a Found.
@@ -375,7 +424,7 @@ func family(four bool) string {
 
 func (b *builder) addService(f read.Service) {
 	s := &inventory.Service{
-		Name: f.Name, VIP: f.VIP, Port: f.Port, Protocol: f.Protocol,
+		Name: f.Name, VIP: f.VIP, Port: f.Port, Protocol: f.Protocol, FWMark: f.FWMark, Ports: b.portsOf(f),
 		ARP: inventory.ARPSysctl, ReturnRoute: inventory.ReturnDefault,
 		Scheduler: f.Scheduler, Flags: f.Flags, Persistence: f.Persistence, OnePacket: f.OnePacket,
 		Directors: []*inventory.Host{b.director},

@@ -3,6 +3,8 @@ package importer
 import (
 	"net/netip"
 	"strings"
+
+	"github.com/lvsform/lvsform/inventory"
 )
 
 // Hints are what a user tells beside the source.
@@ -17,6 +19,7 @@ type Hints struct {
 	// without an address tells the name only.
 	Directors []DirectorHint
 	Gateways  []netip.Addr // the director's default routes
+	Marks     []Mark
 }
 
 // NamedPrefix is a network's prefix with the name it is to have.
@@ -30,6 +33,14 @@ type DirectorHint struct {
 	Name    string
 	Address netip.Prefix // of full length: the network's prefix is not told; zero: no address
 	NIC     string       // empty: not told
+}
+
+// Mark is a firewall mark, and which packets have it.
+type Mark struct {
+	Mark     uint32
+	VIP      netip.Addr
+	Ports    []uint16
+	Protocol inventory.Protocol
 }
 
 // Unknown is what neither the source nor the hints tell and nobody should

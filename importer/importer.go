@@ -11,7 +11,7 @@ import (
 
 // Result is an inventory made of what exists, and what there is to say of it.
 type Result struct {
-	Text      []byte // the file; it can be parsed
+	Text      []byte // the file; it can be parsed; nil where a text has no service that can be carried over
 	Inventory *inventory.Inventory
 	Left      []read.Left // what is not carried over
 	Assumed   []Note      // what no source tells; each stands as a comment in Text, too

@@ -196,6 +196,9 @@ func TestAnyFound(t *testing.T) {
 				Persistence: inventory.Persistence{Timeout: small.Draw(t, "persistence"), Bits: rapid.IntRange(-1, 129).Draw(t, "netmask"), Engine: word.Draw(t, "engine")},
 				OnePacket:   rapid.Bool().Draw(t, "one packet"),
 			}
+			if rapid.IntRange(0, 3).Draw(t, "marked") == 0 {
+				s.FWMark, s.IPv6 = rapid.Uint32Range(0, 2).Draw(t, "mark"), rapid.Bool().Draw(t, "ipv6")
+			}
 			for range rapid.IntRange(0, 3).Draw(t, "servers") {
 				s.RealServers = append(s.RealServers, read.RealServer{
 					Line: 2, Address: addr.Draw(t, "rip"), Port: port.Draw(t, "rport"), Weight: small.Draw(t, "weight"),
@@ -209,8 +212,11 @@ func TestAnyFound(t *testing.T) {
 		if rapid.Bool().Draw(t, "told") {
 			hints.Directors = []importer.DirectorHint{{Name: "lb", Address: netip.MustParsePrefix("192.0.2.3/32")}}
 		}
+		if rapid.Bool().Draw(t, "marks told") {
+			hints.Marks = []importer.Mark{{Mark: 1, VIP: addr.Draw(t, "mark's VIP"), Ports: []uint16{80, port.Draw(t, "mark's port")}, Protocol: "tcp"}}
+		}
 		r, err := importer.Inventory(f, hints)
-		if err != nil {
+		if err != nil || len(r.Inventory.Services) == 0 {
 			return // said, not guessed
 		}
 		if _, err := inventory.Parse("again", r.Text); err != nil {

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -129,6 +132,7 @@ func newImportText(kind, what string, parse reader) *cobra.Command {
 		f         importFlags
 		directors []string
 		gateways  []string
+		marks     []string
 	)
 	cmd := &cobra.Command{
 		Use:   kind + " FILE",
@@ -151,6 +155,9 @@ the error names the flag that states it.`,
 			if hints.Gateways, err = parseGateways(gateways); err != nil {
 				return err
 			}
+			if hints.Marks, err = parseMarks(marks); err != nil {
+				return err
+			}
 			data, err := readSource(cmd, args[0])
 			if err != nil {
 				return err
@@ -162,9 +169,6 @@ the error names the flag that states it.`,
 			found, err := parse(args[0], data, director)
 			if err != nil {
 				return fault.As(fault.Input, err)
-			}
-			if len(found.Services) == 0 {
-				return nothingToImport(cmd, args[0], found.Left)
 			}
 			r, err := importer.Inventory(found, hints)
 			if err != nil {
@@ -179,6 +183,7 @@ the error names the flag that states it.`,
 	f.add(cmd)
 	cmd.Flags().StringArrayVar(&directors, "director", nil, "the director's own address as NAME=ADDRESS[/LENGTH][%NIC]; repeat it for each of its NICs. NAME alone is enough if the source has the address")
 	cmd.Flags().StringArrayVar(&gateways, "gateway", nil, "the director's default router; repeat it for the other family, IPv4 or IPv6")
+	cmd.Flags().StringArrayVar(&marks, "fwmark", nil, "which packets have a firewall mark, as MARK=VIP:PORT[,PORT...][/PROTOCOL]; repeat it for each mark")
 	return cmd
 }
 
@@ -334,6 +339,46 @@ func parseDirectors(flags []string) ([]importer.DirectorHint, error) {
 			return nil, err
 		}
 		out = append(out, importer.DirectorHint{Name: name, Address: p, NIC: nic})
+	}
+	return out, nil
+}
+
+// parseMarks reads which packets have a firewall mark: 7=192.0.2.30:80,443/tcp.
+func parseMarks(flags []string) ([]importer.Mark, error) {
+	var out []importer.Mark
+	for _, text := range flags {
+		wrong := fault.New(fault.Input, "--fwmark %s: want MARK=VIP:PORT[,PORT...][/PROTOCOL], such as 7=192.0.2.30:80,443/tcp", text)
+		m := importer.Mark{Protocol: inventory.TCP}
+		mark, rest, _ := strings.Cut(text, "=")
+		n, err := strconv.ParseUint(mark, 0, 32)
+		if err != nil || n == 0 {
+			return nil, wrong
+		}
+		m.Mark = uint32(n)
+		if where, protocol, said := strings.Cut(rest, "/"); said {
+			rest, m.Protocol = where, inventory.Protocol(protocol)
+		}
+		if !slices.Contains([]inventory.Protocol{inventory.TCP, inventory.UDP, inventory.SCTP}, m.Protocol) {
+			return nil, wrong
+		}
+		host, ports, err := net.SplitHostPort(rest)
+		if err == nil {
+			m.VIP, err = netip.ParseAddr(host)
+		}
+		if what, _ := inventory.RefuseAddress(m.VIP); err != nil || what != "" {
+			return nil, wrong
+		}
+		for _, port := range strings.Split(ports, ",") {
+			n, err := strconv.ParseUint(port, 10, 16)
+			if err != nil || n == 0 || slices.Contains(m.Ports, uint16(n)) {
+				return nil, wrong
+			}
+			m.Ports = append(m.Ports, uint16(n))
+		}
+		if slices.ContainsFunc(out, func(o importer.Mark) bool { return o.Mark == m.Mark && o.VIP.Is6() == m.VIP.Is6() }) {
+			return nil, fault.New(fault.Input, "--fwmark %s: mark %d again; in an inventory a mark has one VIP of each family, and one protocol", text, m.Mark)
+		}
+		out = append(out, m)
 	}
 	return out, nil
 }

@@ -95,24 +95,31 @@ func checkFound(t *testing.T, f *Found) {
 		if s.Name != "" {
 			once("name " + s.Name)
 		}
-		unicast("VIP", s.VIP)
+		marked := s.FWMark != 0
+		if marked {
+			if s.VIP.IsValid() || s.Port != 0 || s.Protocol != "" {
+				t.Errorf("service %+v", s)
+			}
+		} else {
+			unicast("VIP", s.VIP)
+		}
 		p := s.Persistence
-		if !slices.Contains(schedulers(), s.Scheduler) || !slices.Contains([]inventory.Protocol{inventory.TCP, inventory.UDP, inventory.SCTP}, s.Protocol) ||
+		if !slices.Contains(schedulers(), s.Scheduler) || !marked && !slices.Contains([]inventory.Protocol{inventory.TCP, inventory.UDP, inventory.SCTP}, s.Protocol) ||
 			len(s.RealServers) == 0 || !name.MatchString(s.Name) || !slices.IsSorted(s.Flags) ||
-			s.Port == 0 && p.Timeout == 0 || p.Bits < 1 || p.Bits > s.VIP.BitLen() || p.Engine != "" && (p.Timeout == 0 || s.Protocol != inventory.UDP) ||
-			s.OnePacket && s.Protocol != inventory.UDP {
+			!marked && s.Port == 0 && p.Timeout == 0 || p.Bits < 1 || p.Bits > s.bits() || p.Engine != "" && (p.Timeout == 0 || !marked && s.Protocol != inventory.UDP) ||
+			s.OnePacket && !marked && s.Protocol != inventory.UDP {
 			t.Errorf("service %+v", s)
 		}
 		for _, r := range s.RealServers {
 			once(fmt.Sprintf("real server %s of %s", netip.AddrPortFrom(r.Address, r.Port), &s))
 			unicast("real server", r.Address)
 			e := r.Encapsulation
-			fine := r.Weight <= math.MaxUint16 && r.LowerThreshold <= r.UpperThreshold && (r.Port == 0) == (s.Port == 0)
+			fine := r.Weight <= math.MaxUint16 && r.LowerThreshold <= r.UpperThreshold && (marked && p.Timeout == 0 || (r.Port == 0) == (s.Port == 0))
 			switch r.Mode {
 			case inventory.ModeNAT:
-				fine = fine && e == (inventory.Encapsulation{}) && r.Address.BitLen() == s.VIP.BitLen()
+				fine = fine && e == (inventory.Encapsulation{}) && r.Address.BitLen() == s.bits()
 			case inventory.ModeDR:
-				fine = fine && e == (inventory.Encapsulation{}) && r.Address.BitLen() == s.VIP.BitLen() && r.Port == s.Port
+				fine = fine && e == (inventory.Encapsulation{}) && r.Address.BitLen() == s.bits() && r.Port == s.Port
 			case inventory.ModeTUN:
 				fine = fine && (e.Type == "gue") == (e.Port != 0) && (e.Type == "gue" || e.Type == "gre" || e.Type == "ipip" && !e.Checksum) && r.Port == s.Port
 			default:

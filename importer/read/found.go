@@ -82,10 +82,14 @@ type VIP struct {
 	Rest string
 }
 
-// Service is a virtual service in the words of the inventory.
+// Service is a virtual service in the words of the inventory. One of a firewall
+// mark has neither VIP nor port nor protocol: which packets have the mark, no
+// source tells.
 type Service struct {
 	Line        int
 	Name        string // empty: none in the source
+	FWMark      uint32 // 0: none
+	IPv6        bool   // of a FWMark: its family
 	VIP         netip.Addr
 	Port        uint16
 	Protocol    inventory.Protocol

@@ -2,6 +2,7 @@ package read
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 
@@ -69,15 +70,17 @@ func (d *dump) command(line int, raw string, words []string) {
 	}
 }
 
-// service reads which virtual service is meant. Those of firewall marks are
-// left out.
+// service reads which virtual service is meant.
 func (d *dump) service(c *call) (s Service, ok bool) {
-	if _, marked := c.options["fwmark-service"]; marked {
-		d.left(c.line, c.raw, "an inventory names the VIP and the ports of a firewall mark, and the dump does not: write the service with fwmark, vip and ports")
-		return s, false
-	}
 	s = Service{Line: c.line, Scheduler: defaultScheduler}
 	given := 0
+	if value, there := c.options["fwmark-service"]; there {
+		given++
+		var n uint64
+		n, ok = d.number(c.line, "firewall mark", value, 1, math.MaxUint32)
+		s.FWMark = uint32(n)
+		_, s.IPv6 = c.options["ipv6"]
+	}
 	for _, protocol := range []inventory.Protocol{inventory.TCP, inventory.UDP, inventory.SCTP} {
 		value, there := c.options[string(protocol)+"-service"]
 		if !there {
@@ -147,16 +150,16 @@ func (d *dump) addService(c *call) {
 		if value != "" {
 			p.Timeout, _ = d.timeout(c.line, "persistence timeout", value, 1)
 		}
-	} else if s.Port == 0 {
+	} else if s.Port == 0 && s.FWMark == 0 {
 		d.problem(c.line, "port 0 is every port, which IPVS has in persistent services only", "write the port, or -p")
 	}
 	if value, there := c.options["netmask"]; there {
-		p.Bits, _ = d.netmask(c.line, value, s.VIP)
+		p.Bits, _ = d.netmask(c.line, value, &s)
 	}
 	if value, there := c.options["pe"]; there && d.oneOf(c.line, "persistence engine", value, []string{"sip"}) {
 		p.Engine = value
 	}
-	if _, r.OnePacket = c.options["ops"]; r.OnePacket && s.Protocol != inventory.UDP {
+	if _, r.OnePacket = c.options["ops"]; r.OnePacket && s.FWMark == 0 && s.Protocol != inventory.UDP {
 		d.problem(c.line, "one packet scheduling is for udp only, and the service is "+string(s.Protocol), "leave -o out")
 	}
 	if first, there := d.places[s.key()]; there {

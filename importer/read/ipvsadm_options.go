@@ -2,7 +2,6 @@ package read
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 )
@@ -140,10 +139,6 @@ func (d *dump) only(c *call, allowed ...string) bool {
 		if _, there := c.options[o.long]; there && !slices.Contains(allowed, o.long) {
 			ok = d.problem(c.line, "--"+o.long+" is not an option of --"+c.command, "leave it out")
 		}
-	}
-	if mark, there := c.options["fwmark-service"]; there {
-		_, fine := d.number(c.line, "firewall mark", mark, 1, math.MaxUint32)
-		ok = ok && fine
 	}
 	return ok
 }

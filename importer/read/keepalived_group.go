@@ -2,6 +2,7 @@ package read
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -15,10 +16,11 @@ type group struct {
 	used    bool
 }
 
-// target is an address and port of a virtual server.
+// target is an address and port of a virtual server, or a firewall mark.
 type target struct {
 	address netip.Addr
 	port    uint16
+	mark    uint32
 }
 
 func (c *conf) group(block *statement) {
@@ -44,13 +46,13 @@ func (c *conf) group(block *statement) {
 	}
 }
 
-// noMarks is why virtual servers of firewall marks are not carried over.
-const noMarks = "an inventory names the VIP and the ports of a firewall mark, and keepalived does not: write the service with fwmark, vip and ports"
-
 // groupEntry reads an address or range, with or without port, or a mark.
 func (c *conf) groupEntry(g *group, st *statement) {
 	if st.keyword() == "fwmark" {
-		c.leave(st, noMarks)
+		if at, ok := c.mark(st, st.words[1:]); ok {
+			c.targets++
+			g.targets = append(g.targets, at)
+		}
 		return
 	}
 	var port uint16
@@ -64,8 +66,17 @@ func (c *conf) groupEntry(g *group, st *statement) {
 		return
 	}
 	for _, a := range addresses {
-		g.targets = append(g.targets, target{a, port})
+		g.targets = append(g.targets, target{address: a, port: port})
 	}
+}
+
+// mark reads the number after fwmark.
+func (c *conf) mark(st *statement, words []string) (at target, ok bool) {
+	if len(words) != 1 {
+		return at, c.problem(st.line, fmt.Sprintf("fwmark with %d words", len(words)), "want the number of a firewall mark after it")
+	}
+	n, ok := c.number(st.line, "firewall mark", words[0], 1, math.MaxUint32)
+	return target{mark: uint32(n)}, ok
 }
 
 // rangeOf reads 192.0.2.7, 192.0.2.7-20, 192.0.2.7-192.0.3.20 or 192.0.2.8/29

@@ -22,6 +22,9 @@ type virtual struct {
 	weight    uint32 // of real servers that say nothing else
 	servers   []server
 	isGroup   bool
+	marked    bool // a target is a firewall mark
+	ipv6      bool // the family of those
+	family    bool // it is told
 	wantsPort bool // a target has none
 	ok        bool
 }
@@ -51,7 +54,8 @@ func (c *conf) virtualServer(block *statement) {
 	v.Line = block.line
 	v.Scheduler = defaultScheduler
 	for _, at := range targets {
-		v.wantsPort = v.wantsPort || at.port == 0
+		v.wantsPort = v.wantsPort || at.port == 0 && at.mark == 0
+		v.marked = v.marked || at.mark != 0
 	}
 	seen := map[string]*statement{}
 	for _, st := range block.block {
@@ -72,8 +76,8 @@ func (c *conf) targetsOf(block *statement) ([]target, bool) {
 	case len(words) == 0:
 		return nil, c.problem(block.line, "virtual_server without an address", "want virtual_server ADDRESS PORT {")
 	case words[0] == "fwmark":
-		c.leave(block, noMarks)
-		return nil, false
+		at, ok := c.mark(block, words[1:])
+		return []target{at}, ok
 	case len(words) > 2:
 		return nil, c.problem(block.line, fmt.Sprintf("virtual_server with %d words", len(words)), "want virtual_server ADDRESS PORT {")
 	case words[0] == "group":
@@ -103,7 +107,7 @@ func (c *conf) virtualKeyword(v *virtual, seen map[string]*statement, st *statem
 		word = "lb_kind"
 	}
 	switch word {
-	case "lb_algo", "lb_kind", "persistence_timeout", "persistence_granularity", "persistence_engine", "protocol", "weight", "ops":
+	case "lb_algo", "lb_kind", "persistence_timeout", "persistence_granularity", "persistence_engine", "protocol", "weight", "ops", "ip_family":
 		c.once(seen, word, st)
 	}
 	fine := true
@@ -127,6 +131,14 @@ func (c *conf) virtualKeyword(v *virtual, seen map[string]*statement, st *statem
 		name, ok := c.value(st)
 		fine = ok && c.oneOf(st.line, "persistence engine", name, []string{"sip"})
 		v.Persistence.Engine, v.engine = name, noted{st.line, st.flat()}
+	case "ip_family":
+		if !v.marked {
+			c.other(st, "virtual_server")
+			break
+		}
+		name, ok := c.value(st)
+		fine = ok && c.oneOf(st.line, word, name, []string{"inet", "inet6"})
+		v.ipv6, v.family = name == "inet6", true
 	case "protocol":
 		name, ok := c.value(st)
 		name = strings.ToLower(name) // proto_handler does not care either
@@ -265,6 +277,10 @@ func (c *conf) complete(v *virtual) {
 	if v.Persistence.Timeout == 0 && (v.mask != nil || v.wantsPort) {
 		v.Persistence.Timeout = persistenceDefault
 	}
+	// The first real server tells the family of a mark (check_parser.c).
+	if !v.family && len(v.servers) > 0 {
+		v.ipv6 = v.servers[0].Address.Is6()
+	}
 	if v.mask != nil {
 		v.netmask = noted{v.mask.line, v.mask.flat()}
 	}
@@ -289,8 +305,16 @@ func (c *conf) complete(v *virtual) {
 func (c *conf) build(v *virtual, at target) {
 	d := v.reading
 	d.VIP, d.Port = at.address, at.port
+	if at.mark != 0 {
+		d.FWMark, d.IPv6, d.Protocol = at.mark, v.ipv6, "" // keepalived ignores the protocol
+		if first, there := c.services[d.key()]; there && v.isGroup {
+			// Groups have addresses with each protocol, and marks with all of them.
+			c.left(v.Line, d.String(), c.ref(first, v.Line)+" has a virtual server of the mark already")
+			return
+		}
+	}
 	if v.mask != nil {
-		if d.Persistence.Bits = c.granularity(v.mask, at.address); d.Persistence.Bits == 0 {
+		if d.Persistence.Bits = c.granularity(v.mask, &d.Service); d.Persistence.Bits == 0 {
 			return
 		}
 	}
@@ -316,11 +340,11 @@ func (c *conf) build(v *virtual, at target) {
 }
 
 // granularity reads a netmask for IPv4, a prefix length for IPv6; 0 is neither.
-func (c *conf) granularity(st *statement, vip netip.Addr) int {
+func (c *conf) granularity(st *statement, of *Service) int {
 	value, ok := c.value(st)
 	if !ok {
 		return 0
 	}
-	bits, _ := c.netmask(st.line, value, vip)
+	bits, _ := c.netmask(st.line, value, of)
 	return bits
 }

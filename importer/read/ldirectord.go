@@ -34,7 +34,6 @@ type section struct {
 	reading
 	six     bool // virtual6
 	ok      bool
-	skipped bool // its reason is told
 	reals   []noted
 	netmask noted
 	flags   noted
@@ -147,10 +146,8 @@ func (c *cf) virtual(line int, key, value string) {
 	v.Line, v.Scheduler, v.Protocol = line, "wrr", inventory.TCP
 	c.section = v
 	if isMark(value) {
-		if _, ok := c.number(line, "firewall mark", value, 1, math.MaxUint32); ok {
-			c.left(line, key+"="+value, "an inventory names the VIP and the ports of a firewall mark, and ldirectord does not: write the service with fwmark, vip and ports")
-		}
-		v.skipped = true
+		n, ok := c.number(line, "firewall mark", value, 1, math.MaxUint32)
+		v.FWMark, v.IPv6, v.Protocol, v.ok = uint32(n), six, "", ok
 		return
 	}
 	at, ok := c.endpoint(line, "VIP", value, six)
@@ -212,10 +209,6 @@ func (c *cf) option(line int, s string) {
 		v.ok = false
 		return
 	}
-	if v.skipped {
-		c.leave(line, key, value, "it belongs to the virtual of line "+fmt.Sprint(v.Line)+", which is not carried over")
-		return
-	}
 	fine := true
 	switch key {
 	case "real", "real6":
@@ -233,6 +226,10 @@ func (c *cf) option(line int, s string) {
 	case "netmask":
 		v.netmask = noted{line, value}
 	case "protocol":
+		if v.FWMark != 0 {
+			fine = c.oneOf(line, "protocol of a firewall mark", value, []string{"fwm"})
+			break
+		}
 		fine = c.oneOf(line, "protocol", value, []string{"tcp", "udp"})
 		v.Protocol = inventory.Protocol(value)
 	case "ops":
@@ -258,14 +255,14 @@ func (c *cf) option(line int, s string) {
 func (c *cf) endSection() {
 	v := c.section
 	c.section = nil
-	if v == nil || v.skipped {
+	if v == nil {
 		return
 	}
 	if v.flags.line > 0 {
 		v.Flags = c.flags(v.Scheduler, wordsAt(v.flags.line, strings.Split(v.flags.text, ",")))
 	}
-	if v.netmask.line > 0 && v.VIP.IsValid() {
-		v.Persistence.Bits, _ = c.netmask(v.netmask.line, v.netmask.text, v.VIP)
+	if v.netmask.line > 0 && (v.VIP.IsValid() || v.FWMark != 0) {
+		v.Persistence.Bits, _ = c.netmask(v.netmask.line, v.netmask.text, &v.Service)
 		v.reading.netmask = noted{v.netmask.line, "netmask=" + v.netmask.text}
 	}
 	for _, real := range v.reals {

@@ -41,7 +41,7 @@ func TestSecretsHoweverWritten(t *testing.T) {
 		{"request of a real server", Ldirectord, "virtual=192.0.2.30:80\n    real=192.0.2.4:80 gate 1 \"up?id=Zx9q7\", \"OK\"\n", `"up?…`},
 		{"callback", Ldirectord, "callback=\"curl https://user:Zx9q7@192.0.2.9\"\n", "callback=curl …"},
 		{"user of a URL", Ldirectord, section("request=https://user:Zx9q7@192.0.2.9/up"), "request=https://****@192.0.2.9/up"},
-		{"comment", Ldirectord, "virtual=7 # password Zx9q7\n    real=192.0.2.4:80 gate\n", "virtual=7"},
+		{"comment", Ldirectord, "virtual=7 # password Zx9q7\n    real=192.0.2.4:80 gate\n", "fwmark 7"},
 		{"a mistake", Ldirectord, "virtual=192.0.2.30:80\n    real=192.0.2.4:80 gate \"up?id=Zx9q7\"\n", `up?…`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

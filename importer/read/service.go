@@ -24,14 +24,35 @@ type noted struct {
 }
 
 type serviceKey struct {
+	mark     uint32
+	ipv6     bool
 	vip      netip.Addr
 	port     uint16
 	protocol inventory.Protocol
 }
 
-func (s *Service) key() serviceKey { return serviceKey{s.VIP, s.Port, s.Protocol} }
+func (s *Service) key() serviceKey { return serviceKey{s.FWMark, s.IPv6, s.VIP, s.Port, s.Protocol} }
+
+// bits is the length of addresses of the service's family.
+func (s *Service) bits() int {
+	switch {
+	case s.FWMark == 0:
+		return s.VIP.BitLen()
+	case s.IPv6:
+		return netip.IPv6Unspecified().BitLen()
+	default:
+		return netip.IPv4Unspecified().BitLen()
+	}
+}
 
 func (s *Service) String() string {
+	switch {
+	case s.FWMark == 0:
+	case s.IPv6:
+		return fmt.Sprintf("fwmark %d of IPv6", s.FWMark)
+	default:
+		return fmt.Sprintf("fwmark %d of IPv4", s.FWMark)
+	}
 	return fmt.Sprintf("%s %s", s.Protocol, netip.AddrPortFrom(s.VIP, s.Port))
 }
 
@@ -90,12 +111,12 @@ func (t *source) full(more, line int) bool {
 
 // check takes away what has no effect in the service it is written in.
 func (t *source) check(s *Service, d reading) {
-	if s.OnePacket && s.Protocol != inventory.UDP {
+	if s.OnePacket && s.FWMark == 0 && s.Protocol != inventory.UDP {
 		t.left(d.onePacket.line, d.onePacket.text, fmt.Sprintf("one packet scheduling is for udp, and the service is %s", s.Protocol))
 		s.OnePacket = false
 	}
 	p := &s.Persistence
-	if p.Engine != "" && (p.Timeout == 0 || s.Protocol != inventory.UDP) {
+	if p.Engine != "" && (p.Timeout == 0 || s.FWMark == 0 && s.Protocol != inventory.UDP) {
 		// ip_vs_sip_fill_param finds a Call-ID in UDP only.
 		t.left(d.engine.line, d.engine.text, "the engine has no effect: the service is not persistent, or not udp")
 		p.Engine = ""
@@ -105,7 +126,7 @@ func (t *source) check(s *Service, d reading) {
 		p.Bits = 0
 	}
 	if p.Bits == 0 {
-		p.Bits = s.VIP.BitLen()
+		p.Bits = s.bits()
 	}
 }
 
@@ -113,8 +134,12 @@ func (t *source) check(s *Service, d reading) {
 func (t *source) checkServer(s *Service, r *RealServer) bool {
 	ok := true
 	traits := modes.TraitsOf(r.Mode)
-	if !traits.Tunnelled && r.Address.BitLen() != s.VIP.BitLen() {
-		ok = t.problem(r.Line, fmt.Sprintf("real server %s is of another family than the VIP %s", r.Address, s.VIP), "only tunnels join the two")
+	if !traits.Tunnelled && r.Address.BitLen() != s.bits() {
+		of := "the VIP " + s.VIP.String()
+		if s.FWMark != 0 {
+			of = s.String()
+		}
+		ok = t.problem(r.Line, fmt.Sprintf("real server %s is of another family than %s", r.Address, of), "only tunnels join the two")
 	}
 	if r.LowerThreshold > r.UpperThreshold { // ip_vs_add_dest refuses it, also for an upper one of 0
 		ok = t.problem(r.Line, fmt.Sprintf("the lower threshold %d is more than the upper, %d", r.LowerThreshold, r.UpperThreshold), "want an upper threshold above it")
@@ -125,10 +150,13 @@ func (t *source) checkServer(s *Service, r *RealServer) bool {
 	// Packets keep their port in dr and tun, and in persistent services of
 	// every port (ip_vs_sched_persist); ipvsadm(8) takes the service's port
 	// there, whatever is written.
-	if r.Port != s.Port && (traits.KeepsDestination || s.Port == 0) {
+	if r.Port != s.Port && (traits.KeepsDestination || s.Port == 0 && s.Persistence.Timeout != 0) {
 		if r.Port != 0 {
 			why := fmt.Sprintf("packets keep their port in mode %s", r.Mode)
-			if s.Port == 0 {
+			switch {
+			case s.FWMark != 0 && !traits.KeepsDestination:
+				why = "a persistent service of a firewall mark does not change them"
+			case s.FWMark == 0 && s.Port == 0:
 				why = "a persistent service of every port does not change them"
 			}
 			t.left(r.Line, fmt.Sprintf("port %d of real server %s of %s", r.Port, r.Address, s), why)

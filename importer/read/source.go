@@ -270,8 +270,8 @@ func (t *source) addresses(line int, first, last netip.Addr) ([]netip.Addr, bool
 
 // netmask reads how many bits of a client's address count: a netmask for IPv4,
 // a prefix length for IPv6.
-func (t *source) netmask(line int, s string, vip netip.Addr) (int, bool) {
-	if vip.Is6() {
+func (t *source) netmask(line int, s string, of *Service) (int, bool) {
+	if of.bits() != netip.IPv4Unspecified().BitLen() {
 		n, ok := t.number(line, "prefix length", s, 1, 128)
 		return int(n), ok
 	}
