@@ -152,6 +152,11 @@ func (b *builder) directorName() string {
 // addNICs gives the director its addresses: first those whose NIC is told, so
 // that their order decides no name.
 func (b *builder) addNICs(told []DirectorHint) {
+	for _, d := range told {
+		if a := d.Address.Addr(); b.network(a) == nil {
+			b.assumeNetwork(a)
+		}
+	}
 	var named, unnamed []DirectorHint
 	for _, d := range told {
 		if d.NIC == "" {
@@ -183,7 +188,7 @@ func (b *builder) toldNIC(a netip.Addr) string {
 	}
 	network := b.network(a)
 	for _, v := range b.found.VIPs {
-		if network != nil && b.network(v.Prefix.Addr()) == network && isNIC(v.Device) {
+		if b.network(v.Prefix.Addr()) == network && isNIC(v.Device) {
 			return v.Device
 		}
 	}
@@ -206,9 +211,6 @@ func isNIC(device string) bool {
 func (b *builder) addNIC(d DirectorHint) {
 	h, a := b.director, d.Address.Addr()
 	network := b.network(a)
-	if network == nil {
-		network = b.assumeNetwork(a)
-	}
 	same := func(n *inventory.NIC) bool { return d.NIC == "" || d.NIC == n.Name }
 	for _, n := range h.NICs {
 		if n.Network == network && same(n) {

@@ -43,6 +43,9 @@ eth0: {network: net-10-0-0-0, address: 10.0.0.1} ` + told},
 		{"inside first", outside, []string{"10.0.0.1", "198.51.100.3"}, `
 ens33: {network: net-198-51-100-0, address: 198.51.100.3}
 eth0: {network: net-10-0-0-0, address: 10.0.0.1} ` + told},
+		{"a VIP without a length", "interface ens33\nvirtual_ipaddress { 198.51.100.30 }\n", []string{"10.0.0.1", "198.51.100.3"}, `
+ens33: {network: net-198-51-100-0, address: 198.51.100.3}
+eth0: {network: net-10-0-0-0, address: 10.0.0.1} ` + told},
 		{"a VIP on each", "interface ens33\nvirtual_ipaddress { 198.51.100.30/24\n 10.0.0.254/24 dev ens34 }\n", []string{"10.0.0.1", "198.51.100.3"}, `
 ens34: {network: net-10-0-0-0, address: 10.0.0.1}
 ens33: {network: net-198-51-100-0, address: 198.51.100.3}`},

@@ -69,7 +69,8 @@ func addReason(all []reason, why string, routine bool, file string, line int, te
 		j = len(r.of)
 		r.of = append(r.of, &mentioned{text: text, file: file})
 	}
-	if line != 0 {
+	lines := r.of[j].lines
+	if line != 0 && (len(lines) == 0 || lines[len(lines)-1] != line) { // one line may make several services
 		r.of[j].lines = append(r.of[j].lines, line)
 	}
 	return all

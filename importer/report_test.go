@@ -64,6 +64,25 @@ func TestReasonsOfManyFiles(t *testing.T) {
 	}
 }
 
+// A line that makes several services is told once.
+func TestReasonOfAGroup(t *testing.T) {
+	r := imported(t, keepalived, `virtual_server_group g {
+192.0.2.30-40 80
+}
+virtual_server group g {
+protocol TCP
+real_server 192.0.2.30 80 {
+}
+real_server 192.0.2.4 80 {
+}
+}
+`)
+	want := []string{"line 6: real server 192.0.2.30:80: a real server of an inventory cannot have this address"}
+	if diff := cmp.Diff(want, importer.ListLeft(r.Left)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A reason is told once, however many lines it is for; what every such file has
 // comes last; and of many texts, the lines are enough.
 func TestReasonsAreToldOnce(t *testing.T) {
