@@ -14,12 +14,12 @@ type Note struct{ What, Why string }
 // ListLeft makes the list of what is not carried over. What has the same reason
 // stands together. What no import of the source carries over comes last.
 func ListLeft(left []read.Left) []string {
-	var all []reason
+	all := reasons{}
 	for _, l := range left {
-		all = addReason(all, l.Why, l.Routine(), l.File, l.Line, l.What())
+		all.add(l.Why, l.Routine(), l.File, l.Line, l.What())
 	}
 	// The rest stays in the order of the source.
-	slices.SortStableFunc(all, func(a, b reason) int {
+	slices.SortStableFunc(all.list, func(a, b *reason) int {
 		switch {
 		case a.routine == b.routine:
 			return 0
@@ -29,17 +29,17 @@ func ListLeft(left []read.Left) []string {
 			return -1
 		}
 	})
-	return listReasons(all, "")
+	return listReasons(all.list, "")
 }
 
 // ListNotes makes a list of notes. Those that have the same reason stand
 // together; what is said of those that are too many tells where they are.
 func ListNotes(notes []Note, rest string) []string {
-	var all []reason
+	all := reasons{}
 	for _, n := range notes {
-		all = addReason(all, n.Why, false, "", 0, n.What)
+		all.add(n.Why, false, "", 0, n.What)
 	}
-	return listReasons(all, rest)
+	return listReasons(all.list, rest)
 }
 
 // reason is one with everything that it holds for.
@@ -57,23 +57,34 @@ type mentioned struct {
 	lines []int
 }
 
-func addReason(all []reason, why string, routine bool, file string, line int, text string) []reason {
-	i := slices.IndexFunc(all, func(r reason) bool { return r.why == why })
-	if i < 0 {
-		i = len(all)
-		all = append(all, reason{why: why, routine: routine})
+// reasons are in the order in which they came. There may be many thousands.
+type reasons struct {
+	list []*reason
+	whys map[string]*reason
+	of   map[[3]string]*mentioned // by reason, text and file
+}
+
+func (all *reasons) add(why string, routine bool, file string, line int, text string) {
+	if all.whys == nil {
+		all.whys, all.of = map[string]*reason{}, map[[3]string]*mentioned{}
 	}
-	r := &all[i]
-	j := slices.IndexFunc(r.of, func(m *mentioned) bool { return m.text == text && m.file == file })
-	if j < 0 {
-		j = len(r.of)
-		r.of = append(r.of, &mentioned{text: text, file: file})
+	r := all.whys[why]
+	if r == nil {
+		r = &reason{why: why, routine: routine}
+		all.whys[why] = r
+		all.list = append(all.list, r)
 	}
-	lines := r.of[j].lines
-	if line != 0 && (len(lines) == 0 || lines[len(lines)-1] != line) { // one line may make several services
-		r.of[j].lines = append(r.of[j].lines, line)
+	key := [3]string{why, text, file}
+	m := all.of[key]
+	if m == nil {
+		m = &mentioned{text: text, file: file}
+		all.of[key] = m
+		r.of = append(r.of, m)
 	}
-	return all
+	// One line may make several services.
+	if n := len(m.lines); line != 0 && (n == 0 || m.lines[n-1] != line) {
+		m.lines = append(m.lines, line)
+	}
 }
 
 // mostTexts is how many different texts of one reason are listed; of the rest,
@@ -83,7 +94,7 @@ const mostTexts = 10
 // listReasons lists reasons with what they hold for. Of what is too many for a
 // list, it tells the lines, or else the words of rest; without either nothing is
 // too many.
-func listReasons(all []reason, rest string) []string {
+func listReasons(all []*reason, rest string) []string {
 	var out []string
 	for _, r := range all {
 		if len(r.of) == 1 {
