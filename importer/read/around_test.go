@@ -1,12 +1,15 @@
 package read
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvsform/lvsform/inventory"
 )
 
 // With its config-id told, a director has the lines for it, and braces are
@@ -214,4 +217,39 @@ func TestIncludeFolders(t *testing.T) {
 			t.Errorf("%v: %q, want %q", c.around, got, c.want)
 		}
 	}
+}
+
+// Two files that include each other, and a config-id.
+func FuzzInclude(f *testing.F) {
+	f.Add("include other.conf\n@lb1 vrrp_instance x {\n}\n", "$X= \\\n b\n\ninclude main.conf\nvirtual_server fwmark 3 {\n", "")
+	f.Add("virtual_server 192.0.2.1 80 {\ninclude {other,main}.conf\n}\n", "protocol TCP\nreal_server 192.0.2.3 80 { }\n", "lb1")
+	f.Fuzz(func(t *testing.T, main, other, id string) {
+		around := kept(map[string]string{"main.conf": main, "other.conf": other})
+		around.ConfigID = id
+		of := func(file string) []byte {
+			switch file {
+			case "", "main.conf", "copy/main.conf":
+				return []byte(main)
+			case "copy/other.conf":
+				return []byte(other)
+			}
+			t.Errorf("file %q", file)
+			return nil
+		}
+		found, err := Keepalived("main.conf", []byte(main), around)
+		if err == nil {
+			checkFound(t, found)
+			for _, l := range found.Left {
+				checkLine(t, of(l.File), l.Line, l.Text+l.Why)
+			}
+			return
+		}
+		var problems inventory.Problems
+		if found != nil || !errors.As(err, &problems) || len(problems) == 0 {
+			t.Fatalf("found %v, %#v; want problems", found, err)
+		}
+		for _, p := range problems {
+			checkLine(t, of(p.Pos.File), p.Pos.Line, p.What+p.Fix)
+		}
+	})
 }

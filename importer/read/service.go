@@ -92,11 +92,14 @@ func (t *source) add(d reading) bool {
 		}
 		kept = append(kept, r)
 	}
+	had := len(s.RealServers)
 	s.RealServers = kept
 	switch {
 	case !ok:
-	case len(kept) == 0:
+	case had == 0:
 		t.left(s.Line, "virtual service "+s.String(), "it has no real servers")
+	case len(kept) == 0:
+		t.left(s.Line, "virtual service "+s.String(), "none of its real servers is carried over")
 	default:
 		t.found.Services = append(t.found.Services, s)
 	}
