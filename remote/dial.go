@@ -1,15 +1,18 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -105,14 +108,93 @@ func (r *run) follow(ctx context.Context, way []*endpoint) (*link, error) {
 	return r.dial(ctx, e, through)
 }
 
-// dial opens an authenticated SSH connection to one endpoint.
+// dialTries is how often a server is connected to that drops connections.
+const dialTries = 6
+
+// dial opens an authenticated SSH connection to one endpoint. A server that has
+// too many logins at a time drops connections before it says a word: it is
+// asked again, each time after twice the wait, give or take a half.
 func (r *run) dial(ctx context.Context, e *endpoint, through *link) (*link, error) {
 	r.opts.Progress(e.name, string(StepConnect))
+	for try, wait := 1, r.opts.backoff; ; try, wait = try+1, 2*wait {
+		l, err := r.dialOnce(ctx, e, through)
+		var dropped *droppedError
+		if !errors.As(err, &dropped) || !dropped.again() {
+			return l, err
+		}
+		if try == dialTries {
+			dropped.times = try
+			return nil, err
+		}
+		select {
+		case <-time.After(wait/2 + rand.N(wait)):
+		case <-ctx.Done():
+			return nil, &Error{e.name, StepConnect, context.Cause(ctx)}
+		}
+	}
+}
+
+// droppedError is a connection that the server closed before its SSH greeting.
+type droppedError struct {
+	address string
+	said    string // what it said instead
+	times   int    // how often, if more than once
+}
+
+func (e *droppedError) Error() string {
+	text := e.address + " closed the connection before its SSH greeting"
+	if e.times > 1 {
+		text += fmt.Sprintf(", %d times", e.times)
+	}
+	if e.said != "" {
+		text += ", and said: " + e.said
+	}
+	if e.again() {
+		text += "; it may have too many logins at a time (MaxStartups in its sshd_config; a smaller --parallel makes fewer)"
+	}
+	return text
+}
+
+// again tells whether a later connection may fare better. sshd drops one
+// without a word, and since 9.8 with words that name MaxStartups; a client that
+// it punishes (PerSourcePenalties) hears other ones.
+func (e *droppedError) again() bool { return e.said == "" || strings.Contains(e.said, "MaxStartups") }
+
+// greeted notes how a server begins to speak.
+type greeted struct {
+	net.Conn
+	mu    sync.Mutex
+	first []byte
+}
+
+func (g *greeted) Read(p []byte) (int, error) {
+	n, err := g.Conn.Read(p)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.first = append(g.first, p[:min(n, maxText-len(g.first))]...)
+	return n, err
+}
+
+// dropped returns the error for a server that has not greeted, or nil.
+func (g *greeted) dropped(address string, err error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	lost := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	if !lost || bytes.HasPrefix(g.first, []byte("SSH-")) || bytes.Contains(g.first, []byte("\nSSH-")) {
+		return nil
+	}
+	return &droppedError{address: address, said: plain.Words(string(g.first))}
+}
+
+func (r *run) dialOnce(ctx context.Context, e *endpoint, through *link) (*link, error) {
 	conn, err := openStream(ctx, e, through)
 	if err != nil {
 		step := StepConnect
-		if dns := (*net.DNSError)(nil); errors.As(err, &dns) {
+		switch dns := (*net.DNSError)(nil); {
+		case errors.As(err, &dns):
 			step = StepResolve
+		case errors.Is(err, syscall.ECONNRESET):
+			err = &droppedError{address: e.address()}
 		}
 		return nil, &Error{e.name, step, err}
 	}
@@ -210,7 +292,8 @@ func (r *run) handshake(ctx context.Context, e *endpoint, conn net.Conn) (*ssh.C
 		},
 		AuthCallback: login.next,
 	}
-	c, channels, requests, err := ssh.NewClientConn(conn, e.address(), config)
+	greeted := &greeted{Conn: conn}
+	c, channels, requests, err := ssh.NewClientConn(greeted, e.address(), config)
 	if !stop() { // closed because of the context
 		if c != nil {
 			_ = c.Close()
@@ -225,6 +308,9 @@ func (r *run) handshake(ctx context.Context, e *endpoint, conn net.Conn) (*ssh.C
 	case hostKeyErr != nil:
 		return nil, &Error{e.name, StepHostKey, hostKeyErr}
 	case err != nil && !verified.Load():
+		if dropped := greeted.dropped(e.address(), err); dropped != nil {
+			return nil, &Error{e.name, StepConnect, dropped}
+		}
 		return nil, &Error{e.name, StepConnect, fmt.Errorf("%s: %s", e.address(), handshakeText(err))}
 	case err != nil:
 		return nil, &Error{e.name, StepAuth, login.failure(err)}
@@ -246,6 +332,7 @@ type link struct {
 	endpoint *endpoint
 	conn     net.Conn
 	client   *ssh.Client
+	sessions int // opened so far; they are opened one after the other
 	once     sync.Once
 	ended    chan struct{}
 }
@@ -292,10 +379,25 @@ func (l *link) watch(every time.Duration) {
 	}
 }
 
+// lateError is the error of what was not done in time.
+type lateError struct {
+	limit time.Duration
+}
+
+func (e *lateError) Error() string { return fmt.Sprintf("not done within %v", e.limit) }
+
+// after adds what the host printed until then.
+func (e *lateError) after(printed, stderr string) error {
+	if words := strings.TrimSpace(printed + " " + stderr); words != "" {
+		return fmt.Errorf("%w; the host printed: %s", e, words)
+	}
+	return e
+}
+
 // within runs f, and cuts the connection when the context ends or the limit
 // has passed before it returns.
 func (l *link) within(ctx context.Context, limit time.Duration, f func() error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, &lateError{limit})
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = l.conn.Close() })
 	err := f()

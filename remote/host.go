@@ -54,9 +54,31 @@ type process struct {
 	status error
 }
 
+// sessionTries is how often a session is asked for that the server refuses. It
+// still counts one that has just ended, for as long as it takes it to notice.
+const sessionTries = 6
+
+// session opens a session.
+func (l *link) session() (*ssh.Session, error) {
+	for try, wait := 1, 20*time.Millisecond; ; try, wait = try+1, 2*wait {
+		s, err := l.client.NewSession()
+		var refused *ssh.OpenChannelError
+		switch {
+		case err == nil:
+			l.sessions++
+			return s, nil
+		case !errors.As(err, &refused):
+			return nil, err
+		case l.sessions == 0 || try == sessionTries:
+			return nil, fault.New(fault.Permission, "the server opens no session: %s; see MaxSessions in its sshd_config", plain.Words(err.Error()))
+		}
+		time.Sleep(wait)
+	}
+}
+
 // exec starts a command on the host.
 func (l *link) exec(command string) (*process, error) {
-	s, err := l.client.NewSession()
+	s, err := l.session()
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +98,15 @@ func (l *link) exec(command string) (*process, error) {
 		close(p.ended)
 	}()
 	return p, nil
+}
+
+// exitStatus is the process's, or -1; after ended is closed.
+func (p *process) exitStatus() int {
+	var exit *ssh.ExitError
+	if errors.As(p.status, &exit) && exit.Signal() == "" {
+		return exit.ExitStatus()
+	}
+	return -1
 }
 
 // end says how the process ended, after ended is closed.

@@ -54,7 +54,10 @@ type Options struct {
 	// nil: nobody is told.
 	Progress func(host, step string)
 
-	keepAlive time.Duration // how often a silent host is asked for a sign of life; tests shorten it
+	// Tests shorten these.
+	keepAlive  time.Duration // how often a silent host is asked for a sign of life
+	startLimit time.Duration // for the start of the agent
+	backoff    time.Duration // before the second try of a connection that the server dropped
 }
 
 const (
@@ -62,6 +65,7 @@ const (
 	defaultConnectTimeout = 10 * time.Second
 	defaultParallel       = 32
 	defaultKeepAlive      = 15 * time.Second
+	defaultBackoff        = 100 * time.Millisecond
 )
 
 // withDefaults returns a copy in which nothing is left open but what
@@ -88,6 +92,8 @@ func (o *Options) withDefaults(home string) Options {
 		d.Jumps = func(string) (journal.Member, bool) { return journal.Member{}, false }
 	}
 	d.keepAlive = cmp.Or(d.keepAlive, defaultKeepAlive)
+	d.startLimit = cmp.Or(d.startLimit, defaultStartLimit)
+	d.backoff = cmp.Or(d.backoff, defaultBackoff)
 	return d
 }
 

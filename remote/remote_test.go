@@ -1,12 +1,16 @@
 package remote
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -181,11 +185,22 @@ func TestHostsThatCannotTakeTheAgent(t *testing.T) {
 		dir    string // of the agent; empty for the usual one
 		sudo   bool
 		want   []string
+		not    string // what the error must not say
 	}{
 		{name: "not root", config: `ForceCommand setpriv --reuid=65534 --clear-groups sh -c "$SSH_ORIGINAL_COMMAND"`,
 			want: []string{"start agent: root is not root (user id 65534): log in as root, or say sudo: true"}},
 		{name: "sudo that is not there", sudo: true, config: "SetEnv PATH=/nonexistent",
-			want: []string{"start agent: ", "exit status 127", "not found"}},
+			want: []string{"start agent: ", "exit status 127", "not found", "is sudo installed on the host"}},
+		{name: "sudo that wants a terminal", sudo: true, config: "SetEnv PATH=DIR/tty:/usr/bin:/bin",
+			want: []string{"start agent: ", "must have a tty", "let root run sudo without a terminal (Defaults:root !requiretty in sudoers)"}},
+		{name: "sudo that is not for everything", sudo: true, config: "SetEnv PATH=DIR/some:/usr/bin:/bin",
+			want: []string{"start agent: ", "is not allowed to execute", "let root run everything with sudo"}},
+		{name: "sudo NOEXEC", sudo: true, config: "SetEnv PATH=DIR/noexec:/usr/bin:/bin",
+			want: []string{"start agent: ", "the host runs sh, and nothing that sh starts", "does sudo run programs with NOEXEC (sudoers), or is DIR"}},
+		{name: "126 of another cause", config: "ForceCommand echo busy; exit 126",
+			want: []string{"start agent: ", "exit status 126; the host printed: busy"}, not: "noexec"},
+		{name: "no session", config: "MaxSessions 0",
+			want: []string{"start agent: the server opens no session: ", "see MaxSessions in its sshd_config"}},
 		{name: "sudo that asks for a password", sudo: true, config: "SetEnv PATH=DIR/fake:/usr/bin:/bin",
 			want: []string{"start agent: ", "sudo: a password is required", "let root run sudo without a password"}},
 		{name: "file system that takes nothing", dir: "/proc/lvsform",
@@ -205,12 +220,21 @@ func TestHostsThatCannotTakeTheAgent(t *testing.T) {
 			for name, script := range map[string]string{
 				"fake/sudo": "echo 'sudo: a password is required' >&2; exit 1",
 				"vax/uname": "echo vax",
+				"tty/sudo":  "echo 'sudo: sorry, you must have a tty to run sudo' >&2; exit 1",
+				"some/sudo": "echo \"Sorry, user root is not allowed to execute '/usr/bin/sh' as root on web1.\" >&2; exit 1",
+				// What sh says that cannot execute anything: sudo's NOEXEC works so.
+				"noexec/sudo": "shift 2; PATH=" + dir + "/denied exec /bin/sh -c \"$3\"",
+				"denied/ls":   "", "denied/id": "", "denied/uname": "",
 			} {
 				path := filepath.Join(dir, name)
 				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 					t.Fatal(err)
 				}
-				if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+				mode := os.FileMode(0o700)
+				if script == "" {
+					mode = 0o600
+				}
+				if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), mode); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -219,8 +243,101 @@ func TestHostsThatCannotTakeTheAgent(t *testing.T) {
 			if c.dir != "" {
 				o.AgentDir = c.dir
 			}
-			contains(t, s.refused(target, o), append(c.want, "web1: ")...)
+			for i := range c.want {
+				c.want[i] = strings.ReplaceAll(c.want[i], "DIR", o.AgentDir)
+			}
+			text := s.refused(target, o)
+			contains(t, text, append(c.want, "web1: ")...)
+			if c.not != "" && strings.Contains(text, c.not) {
+				t.Errorf("error says %q: %s", c.not, text)
+			}
 		})
+	}
+}
+
+func TestOneSessionAtATime(t *testing.T) {
+	for range 3 { // the first contact pushes the agent
+		s := startServer(t, "MaxSessions 1")
+		h := s.connect(s.target("web1"), s.options())
+		if got, err := echo(context.Background(), h); err != nil || got != "web1" {
+			t.Errorf("echo: %q, %v", got, err)
+		}
+	}
+}
+
+func TestFileSystemThatRunsNothing(t *testing.T) {
+	s := startServer(t)
+	_ = s.connect(s.target("web1"), s.options()).Close()
+	// In the server's own mount namespace, as it was started with one.
+	mount := exec.Command("nsenter", "-t", strconv.Itoa(s.cmd.Process.Pid), "-m", "sh", "-c", "mount --bind "+s.agentDir+" "+s.agentDir+" && mount -o remount,bind,noexec "+s.agentDir)
+	if out, err := mount.CombinedOutput(); err != nil {
+		t.Skipf("%v: %s", err, out)
+	}
+	contains(t, s.refused(s.target("web1"), s.options()), "start agent: ", "exit status 126", "is "+s.agentDir+" on a file system mounted noexec")
+}
+
+func TestHostThatPrintsAndWaits(t *testing.T) {
+	s := startServer(t, "ForceCommand echo Your account needs a new password.; echo Call the help desk. >&2; sleep 20")
+	o := s.options()
+	o.startLimit = 2 * time.Second
+	contains(t, s.refused(s.target("web1"), o), "start agent: not done within 2s; the host printed: Your account needs a new password. Call the help desk.")
+}
+
+func TestServerThatTakesFewLoginsAtATime(t *testing.T) {
+	s := startServer(t, "MaxStartups 2")
+	var others []net.Conn // two that do not log in
+	for end := time.Now().Add(10 * time.Second); len(others) < 2; {
+		conn, err := net.Dial("tcp", s.address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		switch {
+		case err == nil && strings.HasPrefix(line, "SSH-"):
+			others = append(others, conn)
+		case time.Now().After(end): // the one that waited for the server to listen may count for a while
+			t.Fatalf("%q, %v", line, err)
+		}
+	}
+	time.AfterFunc(300*time.Millisecond, func() {
+		for _, conn := range others {
+			_ = conn.Close()
+		}
+	})
+	o := s.options()
+	o.backoff = 300 * time.Millisecond
+	s.connect(s.target("web1"), o)
+}
+
+func TestServerThatDropsEveryConnection(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	for said, want := range map[string]string{
+		"":                             " closed the connection before its SSH greeting, 6 times; it may have too many logins at a time (MaxStartups in its sshd_config; a smaller --parallel makes fewer)",
+		"Exceeded MaxStartups\r\n":     " closed the connection before its SSH greeting, 6 times, and said: Exceeded MaxStartups; it may have",
+		"Not allowed at this time\r\n": " closed the connection before its SSH greeting, and said: Not allowed at this time",
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = io.WriteString(conn, said)
+				_ = conn.Close()
+			}
+		}()
+		target := journal.Member{Name: "web1", Address: "127.0.0.1", Port: uint16(l.Addr().(*net.TCPAddr).Port)}
+		_, err = connectTo(context.Background(), target, &Options{ConfigFiles: []string{}, backoff: time.Millisecond})
+		if err == nil || fault.Of(err) != fault.Connection {
+			t.Fatalf("%v, of kind %s", err, fault.Of(err))
+		}
+		contains(t, err.Error(), "web1: connect: ", want)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -104,6 +105,9 @@ func startServerOver(t testing.TB, over string, config ...string) *server {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if !slices.ContainsFunc(config, func(line string) bool { return strings.HasPrefix(line, "MaxStartups ") }) { // the last one counts
+		config = append(config, "MaxStartups 500")
+	}
 	s.write("sshd_config", strings.Join(append(config,
 		"Port "+strconv.Itoa(int(s.port)),
 		"ListenAddress 127.0.0.1",
@@ -114,7 +118,6 @@ func startServerOver(t testing.TB, over string, config ...string) *server {
 		"PasswordAuthentication no",
 		"StrictModes no",
 		"UsePAM no",
-		"MaxStartups 500",
 		"PrintMotd no",
 		""), "\n"), 0o600)
 	// In a mount namespace of its own, root's home is ours: nothing of the

@@ -10,6 +10,7 @@ import (
 	"path"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +20,8 @@ import (
 )
 
 const (
-	startLimit = 30 * time.Second // sudo may ask a slow directory service
-	maxNoise   = 64 << 10         // bytes a host may print before the agent speaks
+	defaultStartLimit = 30 * time.Second // sudo may ask a slow directory service
+	maxNoise          = 64 << 10         // bytes a host may print before the agent speaks
 )
 
 // The scripts are constants but for DIR and HASH, which checkAgentDir and
@@ -125,23 +126,36 @@ func (r *run) startAgent(ctx context.Context, l *link) (*Host, error) {
 func (r *run) launch(ctx context.Context, l *link, b *binary) (*process, *absence, error) {
 	var p *process
 	var absent *absence
-	err := l.within(ctx, startLimit, func() error {
+	var noise text
+	err := l.within(ctx, r.opts.startLimit, func() error {
 		var err error
 		if p, err = l.exec(r.command(l.endpoint, startScript, b, "")); err != nil {
 			return err
 		}
 		out := bufio.NewReader(p.out)
 		p.out = out
-		var noise text
-		if absent, err = greeting(out, &noise); err == nil {
+		if absent, err = greeting(out, &noise); err == nil && absent == nil {
 			return nil
 		}
-		if !errors.Is(err, io.EOF) {
-			return err
+		if absent != nil || errors.Is(err, io.EOF) {
+			// To its end: a server may allow no second session beside it.
+			_ = p.in.Close()
+			_, _ = io.Copy(io.Discard, out)
+			<-p.ended
 		}
-		<-p.ended
-		return r.notStarted(l.endpoint, p, noise.String())
+		switch {
+		case absent != nil:
+			absent.stderr = p.stderr.String()
+			return nil
+		case errors.Is(err, io.EOF):
+			return r.notStarted(l.endpoint, p, noise.String())
+		}
+		return err
 	})
+	var late *lateError
+	if errors.As(err, &late) && p != nil {
+		err = late.after(noise.String(), p.stderr.String())
+	}
 	return p, absent, err
 }
 
@@ -173,16 +187,41 @@ func (r *run) notStarted(e *endpoint, p *process, noise string) error {
 		text += "; the host printed: " + noise
 	}
 	kind := fault.Connection
+	hint := func(k fault.Kind, format string, args ...any) {
+		kind = k
+		text += "; " + fmt.Sprintf(format, args...)
+	}
+	said := noise + " " + p.stderr.String()
+	says := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(said, w) })
+	}
 	switch {
 	case p.status == nil && noise == "":
 		text += fmt.Sprintf("; if its file is damaged, remove %s on the host: the agent is pushed again then", r.opts.AgentDir)
-	case e.sudo && strings.Contains(p.stderr.String(), "password is required"):
-		kind = fault.Permission
-		text += fmt.Sprintf("; let %s run sudo without a password (NOPASSWD in sudoers)", e.user)
-	case strings.HasPrefix(p.end(), "exit status 126"):
-		text += "; is the agent's directory on a file system mounted noexec?"
+	case e.sudo && says("password is required"):
+		hint(fault.Permission, "let %s run sudo without a password (NOPASSWD in sudoers)", e.user)
+	case e.sudo && says("must have a tty"):
+		hint(fault.Permission, "let %s run sudo without a terminal (Defaults:%[1]s !requiretty in sudoers)", e.user)
+	case e.sudo && says("not in the sudoers", "not allowed to", "may not run sudo"):
+		hint(fault.Permission, "let %s run everything with sudo (ALL in sudoers): lvsform runs sh", e.user)
+	case e.sudo && p.exitStatus() == 127:
+		hint(fault.Unsupported, "is sudo installed on the host, and in the PATH of a login without a terminal? root needs no sudo")
+	case p.exitStatus() == 126 && says("Permission denied"):
+		// The file was there, root's, and had its x bit: the script looked.
+		hint(fault.Permission, "%s", noExec(e, r.opts.AgentDir))
+	case p.exitStatus() == 126 && says("Exec format error", "cannot execute"):
+		hint(fault.Unsupported, "its file is not for this host's processor, or damaged: remove %s on the host, and the agent is pushed again", r.opts.AgentDir)
 	}
 	return fault.New(kind, "%s", text)
+}
+
+// noExec says what keeps root from running a file that has its x bit.
+func noExec(e *endpoint, dir string) string {
+	why := fmt.Sprintf("is %s on a file system mounted noexec, or does a security module forbid it?", dir)
+	if e.sudo {
+		why = fmt.Sprintf("does sudo run programs with NOEXEC (sudoers), or %s", why)
+	}
+	return why
 }
 
 // absence is what the start script says when there is no agent to start.
@@ -191,6 +230,7 @@ type absence struct {
 	uid     string
 	machine string // uname -m
 	gzip    bool
+	stderr  string // what the host said besides
 }
 
 func parseAbsence(line string) *absence {
@@ -201,6 +241,8 @@ func parseAbsence(line string) *absence {
 // check returns an error unless pushing the agent helps.
 func (a *absence) check(e *endpoint, dir string) error {
 	switch {
+	case a.uid != "0" && strings.Contains(a.stderr, "Permission denied"):
+		return fault.New(fault.Permission, "the host runs sh, and nothing that sh starts: %s; %s", a.stderr, noExec(e, dir))
 	case a.uid != "0" && e.sudo:
 		return fault.New(fault.Permission, "sudo as %s does not lead to root (user id %s)", e.user, a.uid)
 	case a.uid != "0":
@@ -222,15 +264,16 @@ func (r *run) push(ctx context.Context, l *link, b *binary, gzip bool) error {
 	if err != nil {
 		return err
 	}
-	limit := startLimit + time.Duration(len(content)/slowestPush)*time.Second
-	return l.within(ctx, limit, func() error {
-		p, err := l.exec(r.command(l.endpoint, pushScript, b, unpack))
-		if err != nil {
+	limit := r.opts.startLimit + time.Duration(len(content)/slowestPush)*time.Second
+	var p *process
+	var printed text
+	err = l.within(ctx, limit, func() error {
+		var err error
+		if p, err = l.exec(r.command(l.endpoint, pushScript, b, unpack)); err != nil {
 			return err
 		}
 		_, sendErr := p.in.Write(content)
 		_ = p.in.Close()
-		var printed text
 		_, _ = io.Copy(&printed, p.out)
 		<-p.ended
 		if p.status != nil {
@@ -238,6 +281,11 @@ func (r *run) push(ctx context.Context, l *link, b *binary, gzip bool) error {
 		}
 		return sendErr
 	})
+	var late *lateError
+	if errors.As(err, &late) && p != nil {
+		err = late.after(printed.String(), p.stderr.String())
+	}
+	return err
 }
 
 type closer func()
