@@ -2,13 +2,16 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/lvsform/lvsform/fault"
@@ -62,16 +65,35 @@ func askPassphrase(ctx context.Context, prompt string) ([]byte, error) {
 		return nil, errors.New("no terminal to ask for the passphrase on; use ssh-agent")
 	}
 	defer tty.Close() //nolint:errcheck // nothing was written that could be lost
+	return readSecret(ctx, tty, prompt)
+}
+
+// readSecret prints a prompt and reads a line that the terminal does not show.
+// The echo is off before the prompt is there, and what was typed before is let
+// go, as ssh(1) does: nothing that is typed in answer is ever shown.
+func readSecret(ctx context.Context, tty *os.File, prompt string) ([]byte, error) {
 	fd := int(tty.Fd())
-	echoing, err := term.GetState(fd)
+	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprint(tty, prompt)
-	pass, err := await(ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
-	if ctx.Err() != nil {
-		err = errors.Join(err, term.Restore(fd, echoing))
+	silent := *before
+	silent.Lflag &^= unix.ECHO
+	silent.Lflag |= unix.ICANON | unix.ISIG
+	silent.Iflag |= unix.ICRNL
+	if err := unix.IoctlSetTermios(fd, unix.TCSETSF, &silent); err != nil {
+		return nil, err
 	}
+	fmt.Fprint(tty, prompt)
+	// Whoever is left waiting here after an interruption leaves the terminal alone.
+	secret, err := await(ctx, func() ([]byte, error) {
+		line, err := bufio.NewReader(tty).ReadBytes('\n')
+		if errors.Is(err, io.EOF) && len(line) > 0 {
+			err = nil
+		}
+		return bytes.TrimRight(line, "\r\n"), err
+	})
+	err = errors.Join(err, unix.IoctlSetTermios(fd, unix.TCSETS, before))
 	fmt.Fprintln(tty)
-	return pass, err
+	return secret, err
 }
