@@ -163,6 +163,38 @@ func TestKnownHostsAsSSHReadsThem(t *testing.T) {
 	}
 }
 
+func TestRevokedHostKeys(t *testing.T) {
+	if _, err := exec.LookPath("ssh"); err != nil {
+		t.Skip("needs ssh (Debian package openssh-client)")
+	}
+	s := startServer(t)
+	hostKey, file := s.read("host_key.pub"), s.path("revoked")
+	otherKey := string(ssh.MarshalAuthorizedKey(writeKey(t, s.path("other"), "")))
+	s.write("ssh_config", "RevokedHostKeys "+file+"\n", 0o600)
+	for list, want := range map[string]string{
+		"# none\n" + otherKey:       "",
+		otherKey + "\n" + hostKey:   "it is revoked in " + file + ":3",
+		otherKey + "what is this\n": "RevokedHostKeys: " + file + ":2 cannot be read",
+		"-":                         "RevokedHostKeys: open " + file,
+	} {
+		if s.write("revoked", list, 0o600); list == "-" {
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.Command("ssh", "-F", s.path("ssh_config"), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "GlobalKnownHostsFile=none",
+			"-o", "UserKnownHostsFile="+s.path("known_hosts"), "-i", s.key, "-p", strconv.Itoa(int(s.port)), "root@127.0.0.1", "true")
+		if out, err := cmd.CombinedOutput(); (err == nil) != (want == "") {
+			t.Errorf("ssh: %v, with\n%s%s", err, list, out)
+		}
+		if want == "" {
+			s.connect(s.target("web1"), s.options())
+			continue
+		}
+		contains(t, s.refused(s.target("web1"), s.options()), "web1: host key: ", want)
+	}
+}
+
 func TestNewHostKeyIsNotAPattern(t *testing.T) {
 	s := startServer(t)
 	s.write("known_hosts", "", 0o600)

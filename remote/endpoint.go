@@ -31,6 +31,7 @@ type endpoint struct {
 	jump           []string // hops on the way, the nearest first
 	alias          string   // HostKeyAlias, or empty
 	knownHosts     []string // files
+	revokedKeys    []string // files of RevokedHostKeys
 	newKeys        string   // the one that new keys are added to, or empty
 	acceptNew      bool
 	hashNames      bool // HashKnownHosts
@@ -163,17 +164,23 @@ func (r *run) readHostKeyRules(e *endpoint, t journal.Member, config said) error
 	if e.hashNames, err = config.flag("HashKnownHosts"); err != nil {
 		return err
 	}
+	fileList := func(list setting) ([]string, error) {
+		files := make([]setting, len(list.args))
+		for i, f := range list.args {
+			files[i] = setting{value: f, place: list.place}
+		}
+		return r.fileSettings(e, files)
+	}
+	if e.revokedKeys, err = fileList(config.first("RevokedHostKeys")); err != nil {
+		return err
+	}
 	users, global := r.opts.KnownHosts, []string(nil)
 	if users == nil {
 		list := config.first("UserKnownHostsFile")
 		if list.value == "" {
 			list.args = []string{"~/.ssh/known_hosts", "~/.ssh/known_hosts2"}
 		}
-		files := make([]setting, len(list.args))
-		for i, f := range list.args {
-			files[i] = setting{value: f, place: list.place}
-		}
-		if users, err = r.fileSettings(e, files); err != nil {
+		if users, err = fileList(list); err != nil {
 			return err
 		}
 		// ssh(1) expands nothing in the system's.

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -82,12 +83,47 @@ func algorithms(db *knownHosts, e *endpoint) []string {
 
 // check verifies the key a server has shown.
 func (k *hostKeys) check(e *endpoint, db *knownHosts, key ssh.PublicKey) error {
+	for _, file := range e.revokedKeys {
+		if err := notAmong(file, key); err != nil {
+			return fmt.Errorf("%s shows the %s key %s: %w", e.address(), keyType(key), ssh.FingerprintSHA256(key), err)
+		}
+	}
 	err := lookUp(e, db, key)
 	var unknown *unknownHost
 	if errors.As(err, &unknown) && e.acceptNew && e.newKeys != "" {
 		return k.accept(e, key)
 	}
 	return err
+}
+
+// notAmong refuses a key that a file of RevokedHostKeys has, or whose authority
+// it has. A file that cannot be read whole refuses every key, as in ssh(1).
+func notAmong(file string, key ssh.PublicKey) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("RevokedHostKeys: %w", err)
+	}
+	if bytes.HasPrefix(data, []byte("SSHKRL\n")) {
+		return fmt.Errorf("RevokedHostKeys: %s is a binary list (KRL), and lvsform reads lists of public keys only", file)
+	}
+	keys := []ssh.PublicKey{key}
+	if cert, ok := key.(*ssh.Certificate); ok {
+		keys = append(keys, cert.Key, cert.SignatureKey)
+	}
+	for i, line := range strings.Split(string(data), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		revoked, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+		if err != nil {
+			return fmt.Errorf("RevokedHostKeys: %s:%d cannot be read: %w", file, i+1, err)
+		}
+		if slices.ContainsFunc(keys, func(k ssh.PublicKey) bool { return sameKey(k, revoked) }) {
+			return fmt.Errorf("it is revoked in %s:%d", file, i+1)
+		}
+	}
+	return nil
 }
 
 // lookUp returns nil for a key that known_hosts has for the endpoint, and
