@@ -53,3 +53,48 @@ func Words(s string) string {
 	}, strings.ToValidUTF8(s, "?"))
 	return strings.Join(strings.Fields(s), " ")
 }
+
+// Wrap breaks the lines of a text at spaces, so that they fit into a terminal of
+// so many columns. The text begins in some column, counted from 0; indent begins
+// what is broken off. A word longer than a line is left whole: it can be copied
+// so. No columns: nothing is broken.
+func Wrap(text string, width, column int, indent string) string {
+	if width <= 0 {
+		return text
+	}
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		line, broken := strings.CutSuffix(line, "\n")
+		for column+utf8.RuneCountInString(line) > width {
+			at := lastSpace(line, width-column)
+			if at < 0 {
+				break
+			}
+			b.WriteString(strings.TrimRight(line[:at], " ") + "\n" + indent)
+			line, column = strings.TrimLeft(line[at:], " "), utf8.RuneCountInString(indent)
+		}
+		b.WriteString(line)
+		if broken {
+			b.WriteByte('\n')
+			column = 0
+		}
+	}
+	return b.String()
+}
+
+// lastSpace is where a line is broken: at its last space within the columns, or
+// else the first; -1: it has none behind a word.
+func lastSpace(line string, columns int) int {
+	begin := len(line) - len(strings.TrimLeft(line, " "))
+	last, n := -1, 0
+	for at, r := range line {
+		if r == ' ' && at > begin {
+			if n > columns && last >= 0 {
+				break
+			}
+			last = at
+		}
+		n++
+	}
+	return last
+}

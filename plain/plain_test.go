@@ -35,3 +35,25 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+func TestWrap(t *testing.T) {
+	for _, test := range []struct {
+		text          string
+		width, column int
+		want          string
+	}{
+		{"one two three", 0, 4, "one two three"},
+		{"one two three", 17, 4, "one two three"},
+		{"one two three", 16, 4, "one two\n  three"},
+		{"one two three", 8, 4, "one\n  two\n  three"},
+		{"one  two", 5, 0, "one\n  two"},
+		{"averylongword another", 6, 2, "averylongword\n  another"},
+		{"größe größe", 9, 0, "größe\n  größe"},
+		{"one two\n    | three four", 12, 3, "one two\n    | three\n  four"},
+		{"", 4, 2, ""},
+	} {
+		if got := plain.Wrap(test.text, test.width, test.column, "  "); got != test.want {
+			t.Errorf("%q from %d to %d: %q, want %q", test.text, test.column, test.width, got, test.want)
+		}
+	}
+}

@@ -153,13 +153,13 @@ func (d *Drift) WriteText(w io.Writer, o TextOptions) error {
 		o.host(&b, h.Name, h.Address, "")
 		o.errors(&b, h.Errors)
 		for _, v := range h.Deviations {
-			line := fmt.Sprintf("  %s %s %s  %s", o.op(v.Op), v.Kind, plain.Text(v.Key), plain.Text(v.text()))
-			b.WriteString(strings.TrimRight(line, " ") + "\n")
+			b.WriteString("  " + o.op(v.Op) + " ")
+			b.WriteString(o.wrap(fmt.Sprintf("%s %s  %s", v.Kind, plain.Text(v.Key), plain.Text(v.text())), len("  + ")) + "\n")
 		}
 		b.WriteString("\n")
 	}
 	if !o.DiffOnly {
-		b.WriteString(d.Summary.String() + "\n")
+		o.line(&b, "", d.Summary.String())
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

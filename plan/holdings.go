@@ -96,7 +96,7 @@ func (l *Holdings) WriteText(w io.Writer, o TextOptions, items bool) error {
 			fmt.Fprintf(&b, "  %s: %s\n", plain.Text(t.Topology), kindsOf(t.Entries))
 			for _, e := range t.Entries {
 				if items {
-					fmt.Fprintf(&b, "    %s: %s\n", plain.Text(state.Text(e.After.Item)), plain.Text(foundAs(e)))
+					o.line(&b, "    ", plain.Text(state.Text(e.After.Item))+": "+plain.Text(foundAs(e)))
 				}
 			}
 		}

@@ -13,6 +13,9 @@ import (
 // TextOptions say how a report is written for people.
 type TextOptions struct {
 	Color bool // with the escape sequences of a terminal
+	// Width is how many columns the terminal has; 0: there is none, and no line is
+	// broken.
+	Width int
 	// DiffOnly leaves out all but what changes and what failed: no notes, no
 	// summary, nothing at all when there is nothing to do.
 	DiffOnly bool
@@ -33,37 +36,29 @@ func (p *Plan) WriteText(w io.Writer, o TextOptions) error {
 		}
 		o.host(&b, h.Name, h.Address, left)
 		o.errors(&b, h.Errors)
-		kind, key, values := h.widths()
-		for _, a := range h.Actions {
-			disrupts := ""
-			if a.Disrupts {
-				disrupts = " " + o.paint(yellow, "(disrupts traffic)")
-			}
-			line := fmt.Sprintf("  %s %-*s  %-*s  %-*s  %s%s", o.op(a.Op), kind, a.Kind, key, plain.Text(a.Key), values, plain.Text(a.Change().Values()), plain.Text(a.Reason), disrupts)
-			b.WriteString(strings.TrimRight(line, " ") + "\n")
-		}
+		o.writeRows(&b, h.Actions)
 		for _, x := range h.Held {
 			needs := plain.Text(x.Needs[0])
 			if n := len(x.Needs) - 1; n != 0 {
 				needs += fmt.Sprintf(", and %d more", n)
 			}
-			fmt.Fprintf(&b, "    held back: %s %s %s: left out, and needed first: %s\n", plain.Text(string(x.Op)), plain.Text(string(x.Kind)), plain.Text(x.Key), needs)
+			o.line(&b, "    held back: ", fmt.Sprintf("%s %s %s: left out, and needed first: %s", plain.Text(string(x.Op)), plain.Text(string(x.Kind)), plain.Text(x.Key), needs))
 		}
 		if !o.DiffOnly {
 			if found != 0 {
-				fmt.Fprintf(&b, "    as found: %s, already as they should be\n", quantity(found, "item", "items"))
+				o.line(&b, "    ", fmt.Sprintf("as found: %s, already as they should be", quantity(found, "item", "items")))
 			}
 			for _, n := range h.NotManaged {
-				fmt.Fprintf(&b, "    not managed: %s\n", plain.Text(notManagedText(n)))
+				o.line(&b, "    not managed: ", plain.Text(notManagedText(n)))
 			}
 		}
 		b.WriteString("\n")
 	}
 	if !o.DiffOnly {
 		for _, n := range p.Notes {
-			fmt.Fprintf(&b, "note: %s\n", plain.Text(n))
+			o.line(&b, "note: ", plain.Text(n))
 		}
-		b.WriteString(p.Summary.String() + "\n")
+		o.line(&b, "", p.Summary.String())
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -114,16 +109,13 @@ func (o TextOptions) host(b *strings.Builder, name, address, more string) {
 
 func (o TextOptions) errors(b *strings.Builder, errs []*fault.Error) {
 	for _, e := range errs {
-		fmt.Fprintf(b, "  %s %s: %s\n", o.paint(red, "!"), plain.Text(string(e.Kind)), plain.Lines(e.Message))
+		b.WriteString("  " + o.paint(red, "!") + " " + o.wrap(plain.Text(string(e.Kind))+": "+plain.Lines(e.Message), len("  ! ")) + "\n")
 	}
 }
 
-// widths are those of the columns.
-func (h Host) widths() (kind, key, values int) {
-	for _, a := range h.Actions {
-		kind, key, values = max(kind, len(a.Kind)), max(key, len(plain.Text(a.Key))), max(values, len(plain.Text(a.Change().Values())))
-	}
-	return kind, key, values
+// line writes one that may be broken into several.
+func (o TextOptions) line(b *strings.Builder, begin, text string) {
+	b.WriteString(begin + o.wrap(text, len(begin)) + "\n")
 }
 
 // String is the plan's last line.

@@ -6,9 +6,11 @@ import (
 	"io"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/modes"
+	"github.com/lvsform/lvsform/plain"
 )
 
 // ReportVersion is the format_version of a Report.
@@ -123,8 +125,9 @@ func (r *Report) missing() []*fault.Error {
 // probesShown is how many probes of a service the text lists; the JSON has all.
 const probesShown = 8
 
-// WriteText writes the report for people.
-func (r *Report) WriteText(w io.Writer) error {
+// WriteText writes the report for people, for a terminal of so many columns; 0:
+// there is none, and no line is broken.
+func (r *Report) WriteText(w io.Writer, width int) error {
 	var b bytes.Buffer
 	services, tunnels := 0, 0
 	for _, t := range r.Tunnels {
@@ -132,14 +135,14 @@ func (r *Report) WriteText(w io.Writer) error {
 			tunnels++
 		}
 		fmt.Fprintf(&b, "%s  %s tunnel  %s\n", t.Name, t.Type, t.Outcome.headline())
-		writeChecks(&b, t.Checks)
+		writeChecks(&b, t.Checks, width)
 		b.WriteByte('\n')
 	}
 	for _, s := range r.Services {
 		if s.Outcome == Passed {
 			services++
 		}
-		s.writeText(&b)
+		s.writeText(&b, width)
 		b.WriteByte('\n')
 	}
 	var passed, of []string
@@ -172,32 +175,44 @@ func (o Outcome) headline() string {
 	return strings.ToUpper(string(o))
 }
 
-func (s Service) writeText(b *bytes.Buffer) {
+func (s Service) writeText(b *bytes.Buffer, width int) {
 	fmt.Fprintf(b, "%s  %s  %s\n", s.Name, s.Mode, s.Outcome.headline())
 	for i, p := range s.Probes {
 		if i == probesShown {
 			fmt.Fprintf(b, "  ... %d more\n", len(s.Probes)-i)
 			break
 		}
-		fmt.Fprintf(b, "  %s\n", p.text())
+		writeLine(b, "  ", p.text(), width)
 	}
-	writeChecks(b, s.Checks)
+	writeChecks(b, s.Checks, width)
 	for _, n := range s.Notes {
-		fmt.Fprintf(b, "  note: %s\n", n)
+		writeLine(b, "  note: ", n, width)
 	}
 }
 
-func writeChecks(b *bytes.Buffer, checks []Check) {
-	width := 0
+// writeLine writes a line that may be broken into several.
+func writeLine(b *bytes.Buffer, begin, text string, width int) {
+	b.WriteString(begin + plain.Wrap(text, width, len(begin), "      ") + "\n")
+}
+
+// writeChecks writes checks, one below the other. Evidence that does not fit into
+// the width is under its check.
+func writeChecks(b *bytes.Buffer, checks []Check, width int) {
+	names := 0
 	for _, c := range checks {
-		width = max(width, len(c.Name))
+		names = max(names, len(c.Name))
 	}
 	for _, c := range checks {
 		mark := c.Outcome.headline()
 		if c.Outcome == Passed {
 			mark = "ok"
 		}
-		fmt.Fprintf(b, "  %-7s  %-*s  %s\n", mark, width, c.Name, c.Evidence)
+		const under = "           " // the name
+		line := fmt.Sprintf("  %-7s  %-*s  %s", mark, names, c.Name, c.Evidence)
+		if width > 0 && utf8.RuneCountInString(line) > width {
+			line = fmt.Sprintf("  %-7s  %s\n%s%s", mark, c.Name, under, plain.Wrap(c.Evidence, width, len(under), under))
+		}
+		b.WriteString(line + "\n")
 	}
 }
 

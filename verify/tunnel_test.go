@@ -54,7 +54,7 @@ func TestJudgeTunnel(t *testing.T) {
 				t.Errorf("outcome: %v", r.Outcome)
 			}
 			var b bytes.Buffer
-			if err := r.WriteText(&b); err != nil {
+			if err := r.WriteText(&b, 0); err != nil {
 				t.Fatal(err)
 			}
 			golden.Assert(t, b.String(), strings.NewReplacer(" ", "-", ",", "").Replace(name)+".golden")

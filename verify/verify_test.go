@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"gotest.tools/v3/golden"
 
@@ -444,12 +445,33 @@ func TestJudge(t *testing.T) {
 				t.Errorf("outcome: %v", r.Outcome)
 			}
 			var b bytes.Buffer
-			if err := r.WriteText(&b); err != nil {
+			if err := r.WriteText(&b, 0); err != nil {
 				t.Fatal(err)
 			}
 			golden.Assert(t, b.String(), strings.NewReplacer(" ", "-", ",", "").Replace(test.name)+".golden")
+			fitsTerminals(t, r, b.String())
 			schematest.Value(t, "verdict", r)
 		})
+	}
+}
+
+// fitsTerminals holds a report for narrower terminals against the whole one: it
+// says the same, and no line is too long.
+func fitsTerminals(t *testing.T, r *Report, whole string) {
+	t.Helper()
+	for _, width := range []int{60, 80, 120} {
+		var b bytes.Buffer
+		if err := r.WriteText(&b, width); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := strings.Fields(b.String()), strings.Fields(whole); !slices.Equal(got, want) {
+			t.Errorf("at %d columns it says %q, want %q", width, got, want)
+		}
+		for line := range strings.Lines(b.String()) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > width {
+				t.Errorf("%d columns of %d: %s", n, width, line)
+			}
+		}
 	}
 }
 
@@ -459,7 +481,7 @@ func TestReportOfNothing(t *testing.T) {
 		t.Errorf("outcome of a report of no service: %s", r.Outcome)
 	}
 	var b bytes.Buffer
-	if err := r.WriteText(&b); err != nil {
+	if err := r.WriteText(&b, 0); err != nil {
 		t.Fatal(err)
 	}
 	golden.Assert(t, b.String(), "nothing.golden")

@@ -3,10 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
-
-	"golang.org/x/term"
 )
 
 // progress is one line on a terminal that tells what is going on; on anything
@@ -19,16 +16,10 @@ type progress struct {
 }
 
 func newProgress(w io.Writer) *progress {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if columns(w) == 0 {
 		return &progress{}
 	}
-	return &progress{w: w, width: func() int {
-		if n, _, err := term.GetSize(int(f.Fd())); err == nil {
-			return n
-		}
-		return 80
-	}}
+	return &progress{w: w, width: func() int { return columns(w) }}
 }
 
 // show replaces the line.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,19 @@ func textOptions(cmd *cobra.Command, diffOnly bool) plan.TextOptions {
 	f, ok := cmd.OutOrStdout().(*os.File)
 	return plan.TextOptions{
 		Color:    ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		Width:    columns(cmd.OutOrStdout()),
 		DiffOnly: diffOnly,
 	}
+}
+
+// columns is the width of a terminal; 0: it is none.
+func columns(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0
+	}
+	if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
+		return n
+	}
+	return 80
 }

@@ -67,7 +67,7 @@ func printReport(cmd *cobra.Command, r *verify.Report, asJSON bool) error {
 	if asJSON {
 		err = printJSON(cmd.OutOrStdout(), r)
 	} else {
-		err = r.WriteText(cmd.OutOrStdout())
+		err = r.WriteText(cmd.OutOrStdout(), columns(cmd.OutOrStdout()))
 	}
 	if err == nil {
 		err = notVerified(r)
