@@ -122,21 +122,22 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 		return res, err
 	}
 	defer unlock()
-	steps, err := a.current(ctx, req.Topology, req.Steps)
+	j, err := readJournal(a.Dir, req.Topology)
+	if err != nil {
+		return res, err
+	}
+	steps, err := a.current(ctx, j, req.Steps)
 	if err != nil {
 		return res, err
 	}
 	// What is about to be set is written down before it is set: whenever the
 	// agent dies, the journal names at least all that it did.
-	j, err := readJournal(a.Dir, req.Topology)
-	if err != nil {
-		return res, err
-	}
 	if known := j.Know(req.Members); j.Hold(steps, req.Part) || known && len(j.Entries) != 0 {
 		if err := a.write(j); err != nil {
 			return res, err
 		}
 	}
+	done := 0
 	for _, s := range steps {
 		if s.Change.Before != s.Change.After { // it may have come by itself, and just so
 			if err := a.Kernel.Do(ctx, s.Change); err != nil {
@@ -144,10 +145,11 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 				break
 			}
 		}
-		res.Done++
+		done++
 	}
+	res.Done = len(req.Steps) - len(steps) + done
 	// And what is put back is forgotten only after it is back.
-	if j.Release(steps[:res.Done]) {
+	if j.Release(steps[:done]) {
 		if err := a.write(j); err != nil {
 			return res, err
 		}
@@ -157,11 +159,12 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 
 // current compares what the steps expect with what is there now, and returns
 // the steps as they are now: what comes by itself (a module brings settings and
-// its device with it) was not there yet when the plan was made. Nor is a step of
+// its device with it) was not there yet when the plan was made. Left out are those
+// that another run of the same topology has carried out meanwhile. Nor is a step of
 // use that another topology on the host has come to be against. The error is of
 // kind stale when something moved.
-func (a *Agent) current(ctx context.Context, topology string, planned []journal.Step) ([]journal.Step, error) {
-	others, err := a.holders(topology)
+func (a *Agent) current(ctx context.Context, j *journal.Draft, planned []journal.Step) ([]journal.Step, error) {
+	others, err := a.holders(j.Topology)
 	if err != nil {
 		return nil, err
 	}
@@ -175,13 +178,22 @@ func (a *Agent) current(ctx context.Context, topology string, planned []journal.
 	}
 	var steps []journal.Step
 	var stale []string
+	brings := map[string]bool{} // keys of what the steps add: a tunnel has that of its device
 	for _, s := range planned {
 		is, there := now[s.Change.ID()]
 		switch want := s.Change.Before; {
+		case want != is && j.Did(s, is):
+			continue
 		case want == nil && there && is.Kind().Traits().ComesByItself:
 			s.Change.Before = is
 		case want != is:
 			stale = append(stale, state.Moved(want, is))
+		}
+		if s.Change.Op() == state.Add {
+			if id, needs := state.Needs(s.Change.After); needs && now[id] == nil && !brings[id.Key] {
+				stale = append(stale, fmt.Sprintf("%s was there and is gone now, and %s needs it", id, state.IDOf(s.Change.After)))
+			}
+			brings[s.Change.ID().Key] = true
 		}
 		for _, other := range others[s.Change.ID()] {
 			if s.Restore || other.Entries[s.Change.ID()].After.Item != s.Change.After {

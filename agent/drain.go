@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -46,24 +47,25 @@ func (a *Agent) takeOut(ctx context.Context, topology string, planned []state.De
 	if err != nil {
 		return err
 	}
+	j, err := readJournal(a.Dir, topology)
+	if err != nil {
+		return err
+	}
 	var changes []state.Change
 	var stale []string
 	for _, d := range planned {
 		quiet := d
 		quiet.Weight = 0
-		switch is := now[state.IDOf(d)]; is {
-		case quiet: // a run that was cut short came so far
-		case d:
+		switch is := now[state.IDOf(d)]; {
+		case is == quiet: // a run that was cut short came so far
+		case is == d:
 			changes = append(changes, state.Change{Before: d, After: quiet})
+		case j.Did(journal.Step{Change: state.Change{Before: d}, Restore: true}, is): // another run did
 		default:
 			stale = append(stale, state.Moved(d, is))
 		}
 	}
 	if err := moved(stale); err != nil {
-		return err
-	}
-	j, err := readJournal(a.Dir, topology)
-	if err != nil {
 		return err
 	}
 	if j.Change(changes) {

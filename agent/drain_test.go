@@ -23,10 +23,12 @@ func TestDrainChecksFirst(t *testing.T) {
 		third state.Item
 		stale string
 		first uint32
+		holds int // entries of the journal; another run has let go of the third
 	}{
-		{"as planned", weighs(13, 1), "", 0},
-		{"another weight", weighs(13, 7), "changed since the plan was made: destination tcp 192.0.2.10:80 -> 192.0.2.13:80 dr weight 1 is now dr weight 7", 3},
-		{"gone", nil, "changed since the plan was made: destination tcp 192.0.2.10:80 -> 192.0.2.13:80 dr weight 1 was there and is gone now", 3},
+		{"as planned", weighs(13, 1), "", 0, 2},
+		{"another weight", weighs(13, 7), "changed since the plan was made: destination tcp 192.0.2.10:80 -> 192.0.2.13:80 dr weight 1 is now dr weight 7", 3, 2},
+		{"gone", nil, "changed since the plan was made: destination tcp 192.0.2.10:80 -> 192.0.2.13:80 dr weight 1 was there and is gone now", 3, 2},
+		{"removed by another run", nil, "", 0, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := newAgent(t)
@@ -40,7 +42,11 @@ func TestDrainChecksFirst(t *testing.T) {
 			entry := func(after state.Item) journal.Entry {
 				return journal.Entry{After: state.Tagged{Item: after}, Reason: "web1"}
 			}
-			if err := writeJournal(a.Dir, &journal.Draft{Topology: "t", Entries: map[state.ID]journal.Entry{state.IDOf(weighs(11, 3)): entry(weighs(11, 3))}}); err != nil {
+			kept := journal.New("t")
+			for _, i := range []state.Item{weighs(11, 3), weighs(13, 1)}[:c.holds] {
+				kept.Entries[state.IDOf(i)] = entry(i)
+			}
+			if err := writeJournal(a.Dir, kept); err != nil {
 				t.Fatal(err)
 			}
 			_, err := a.drain(t.Context(), wire.DrainRequest{Topology: "t", Destinations: []state.Destination{weighs(11, 3), weighs(12, 5), weighs(13, 1)}})
@@ -52,7 +58,7 @@ func TestDrainChecksFirst(t *testing.T) {
 			}
 			// The journal says the same of the one that it holds, and takes no other.
 			held := entries(t, a)
-			if got := held[state.IDOf(weighs(11, 3))]; len(held) != 1 || got.After.Item != weighs(11, c.first) || got.Before.Item != nil || got.Reason != "web1" {
+			if got := held[state.IDOf(weighs(11, 3))]; len(held) != c.holds || got.After.Item != weighs(11, c.first) || got.Before.Item != nil || got.Reason != "web1" {
 				t.Errorf("the journal says %+v", held)
 			}
 		})

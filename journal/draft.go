@@ -40,6 +40,19 @@ func (j *Draft) Hold(steps []Step, part bool) (changed bool) {
 	return changed
 }
 
+// Did reports whether another run of the topology has carried a step out: the
+// item is as the step leaves it, and the journal says that lvsform left it so.
+func (j *Draft) Did(s Step, is state.Item) bool {
+	if is != s.Change.After {
+		return false
+	}
+	e, held := j.Entries[s.Change.ID()]
+	if s.Restore {
+		return !held
+	}
+	return held && e.After.Item == is
+}
+
 // Change notes another value of items that the journal holds, whatever they are
 // for.
 func (j *Draft) Change(changes []state.Change) (changed bool) {

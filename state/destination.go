@@ -66,6 +66,8 @@ func (d Destination) Value() string {
 	return b.String()
 }
 
+func serviceOf(i Item) ID { return IDOf(Service{ServiceID: i.(Destination).Service}) }
+
 // breaksConnections: packets of a connection would go another way, or nowhere.
 func breaksConnections(c Change) bool {
 	before, was := c.Before.(Destination)

@@ -58,6 +58,7 @@ type Traits struct {
 	GoesWithDevice bool
 
 	disrupts func(Change) bool // nil: never
+	needs    func(Item) ID     // nil: nothing
 	decode   func([]byte) (Item, error)
 }
 
@@ -69,15 +70,15 @@ var kinds = [...]Traits{
 	{Kind: KindFOUPort, Plural: "fou-ports", Journalled: true, decode: decode[FOUPort]},
 	{Kind: KindLink, Plural: "links", Observed: true, ComesByItself: true, decode: decode[Link]},
 	{Kind: KindTunnel, Plural: "tunnels", Journalled: true, disrupts: ifRemoved, decode: decode[TunnelLink]},
-	{Kind: KindUp, Plural: "up", ComesByItself: true, Journalled: true, disrupts: ifRemoved, decode: decode[Up]},
+	{Kind: KindUp, Plural: "up", ComesByItself: true, Journalled: true, disrupts: ifRemoved, needs: func(i Item) ID { return link(i.(Up).Link) }, decode: decode[Up]},
 	{Kind: KindSysctl, Plural: "sysctls", Named: true, ComesByItself: true, Journalled: true, GoesWithDevice: true, disrupts: stopsForwarding, decode: decode[Sysctl]},
-	{Kind: KindAddress, Plural: "addresses", Journalled: true, disrupts: ifRemoved, decode: decode[Address]},
-	{Kind: KindRoute, Plural: "routes", Journalled: true, disrupts: unlessAdded, decode: decode[Route]},
-	{Kind: KindNeighbour, Plural: "neighbours", Journalled: true, decode: decode[Neighbour]},
+	{Kind: KindAddress, Plural: "addresses", Journalled: true, disrupts: ifRemoved, needs: func(i Item) ID { return link(i.(Address).Link) }, decode: decode[Address]},
+	{Kind: KindRoute, Plural: "routes", Journalled: true, disrupts: unlessAdded, needs: func(i Item) ID { return link(i.(Route).Link) }, decode: decode[Route]},
+	{Kind: KindNeighbour, Plural: "neighbours", Journalled: true, needs: func(i Item) ID { return link(i.(Neighbour).Link) }, decode: decode[Neighbour]},
 	{Kind: KindFirewallRule, Plural: "firewall-rules", ByProgram: true, Journalled: true, decode: decode[FirewallRule]},
 	{Kind: KindTimeouts, Plural: "timeouts", ComesByItself: true, Journalled: true, decode: decode[Timeouts]},
 	{Kind: KindService, Plural: "services", Whole: true, Balancer: true, Journalled: true, disrupts: ifRemoved, decode: decode[Service]},
-	{Kind: KindDestination, Plural: "destinations", Balancer: true, Journalled: true, disrupts: breaksConnections, decode: decode[Destination]},
+	{Kind: KindDestination, Plural: "destinations", Balancer: true, Journalled: true, disrupts: breaksConnections, needs: serviceOf, decode: decode[Destination]},
 	{Kind: KindSyncDaemon, Plural: "sync-daemons", Whole: true, Balancer: true, Journalled: true, decode: decode[SyncDaemon]},
 }
 
@@ -104,6 +105,18 @@ func (k Kind) Traits() Traits {
 func (k Kind) rank() int {
 	return slices.IndexFunc(kinds[:], func(t Traits) bool { return t.Kind == k })
 }
+
+// Needs is what an item is part of or lies on, without which no kernel has it;
+// false: nothing.
+func Needs(i Item) (ID, bool) {
+	needs := i.Kind().Traits().needs
+	if needs == nil {
+		return ID{}, false
+	}
+	return needs(i), true
+}
+
+func link(name string) ID { return ID{KindLink, name} }
 
 // Disrupts tells whether the change ends or hinders traffic that flows now.
 func (c Change) Disrupts() bool {
