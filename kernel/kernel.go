@@ -154,7 +154,7 @@ func (k *Kernel) doer(kind state.Kind) func(context.Context, state.Change) error
 	case state.KindFOUPort:
 		return quick(k.doFOUPort)
 	case state.KindTunnel:
-		return quick(k.doTunnel)
+		return k.doTunnel
 	case state.KindUp:
 		return quick(k.doUp)
 	case state.KindAddress:

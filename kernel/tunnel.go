@@ -1,9 +1,13 @@
 package kernel
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -130,7 +134,7 @@ func outerIP(a netip.Addr, outer6 bool) net.IP {
 	}
 }
 
-func (k *Kernel) doTunnel(c state.Change) error {
+func (k *Kernel) doTunnel(ctx context.Context, c state.Change) error {
 	if c.Op() == state.Add {
 		link, err := netlinkTunnel(c.After.(state.TunnelLink))
 		if err != nil {
@@ -150,11 +154,95 @@ func (k *Kernel) doTunnel(c state.Change) error {
 		return k.route.LinkDel(link)
 	}
 	after := c.After.(state.TunnelLink)
-	if after.Type != before.Type {
-		return fmt.Errorf("a tunnel's type cannot change while it is there: %w", errUnsupported)
+	if !before.InPlace(after) {
+		return k.replaceTunnel(ctx, link, before, after)
 	}
 	if link, err = netlinkTunnel(after); err != nil {
 		return err
 	}
 	return k.route.LinkModify(link)
+}
+
+// replaceTunnel removes a tunnel's device and makes it anew, with what was set
+// on it as far as the vocabulary can say it. If the new one cannot be made, the
+// old one comes back.
+func (k *Kernel) replaceTunnel(ctx context.Context, link netlink.Link, before, after state.TunnelLink) error {
+	made, err := netlinkTunnel(after)
+	if err != nil {
+		return err
+	}
+	old, err := netlinkTunnel(before)
+	if err != nil {
+		return err
+	}
+	on, err := k.onDevice(ctx, before.Name)
+	if err != nil {
+		return err
+	}
+	if err := k.route.LinkDel(link); err != nil {
+		return err
+	}
+	if err := k.route.LinkAdd(made); err != nil {
+		return errors.Join(err, k.route.LinkAdd(old), k.putOn(ctx, on))
+	}
+	return k.putOn(ctx, on)
+}
+
+// onDevice is what goes with a device, in the order in which it can be set: its
+// IPv4 settings, whether it is up, its addresses, routes and neighbours.
+func (k *Kernel) onDevice(ctx context.Context, name string) ([]state.Item, error) {
+	host, _, err := k.Observe(ctx, ipv4Settings(name))
+	if err != nil {
+		return nil, err
+	}
+	var out []state.Item
+	for _, i := range host.Items() {
+		on := false
+		switch i := i.(type) {
+		case state.Sysctl:
+			on = true
+		case state.Up:
+			on = i.Link == name
+		case state.Address:
+			on = i.Link == name
+		case state.Route:
+			on = i.Link == name
+		case state.Neighbour:
+			on = i.Link == name
+		}
+		if on {
+			out = append(out, i)
+		}
+	}
+	return out, nil
+}
+
+// putOn sets what was on a device, as far as it has not come by itself.
+func (k *Kernel) putOn(ctx context.Context, items []state.Item) error {
+	for _, i := range items {
+		if s, ok := i.(state.Sysctl); ok {
+			if is, _, err := observeSysctl(s.Name); err != nil || is == i {
+				continue
+			}
+		}
+		if err := k.Do(ctx, state.Change{After: i}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ipv4Settings are the settings that a device has.
+func ipv4Settings(device string) []state.ID {
+	name := strings.TrimSuffix(state.ConfSysctl("ipv4", device, ""), ".")
+	dir, err := sysctlFile(name)
+	if err != nil {
+		return nil
+	}
+	files, _ := os.ReadDir(dir)
+	var out []state.ID
+	for _, f := range files {
+		out = append(out, state.IDOf(state.Sysctl{Name: state.ConfSysctl("ipv4", device, f.Name())}))
+	}
+	return out
 }

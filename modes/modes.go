@@ -217,6 +217,12 @@ func (d *draft) add(h *inventory.Host, path, serves string, wants []Want) {
 				want.serve(serves)
 			}
 		case !there:
+			if twin := d.twin(h, w.Item); twin != "" {
+				d.conflicts = append(d.conflicts, d.inv.Problem(path,
+					fmt.Sprintf("wants %s on %s, and %s wants one of the same type between the same addresses there; the kernel takes one such", state.Text(w.Item), h.Name, twin),
+					"use one tunnel for both, or other addresses"))
+				continue
+			}
 			seen[id] = first{w.Item, path, len(d.wants[h.Name])}
 			w.serve(serves)
 			d.wants[h.Name] = append(d.wants[h.Name], w)
@@ -226,6 +232,21 @@ func (d *draft) add(h *inventory.Host, path, serves string, wants []Want) {
 				"make the two agree, or use different hosts"))
 		}
 	}
+}
+
+// twin is the YAML path of what wants a tunnel on the host that would take the
+// packets of this one; empty: nothing does.
+func (d *draft) twin(h *inventory.Host, i state.Item) string {
+	t, ok := i.(state.TunnelLink)
+	if !ok {
+		return ""
+	}
+	for _, w := range d.wants[h.Name] {
+		if other, ok := w.Item.(state.TunnelLink); ok && other.SameEnds(t) {
+			return d.seen[h.Name][state.IDOf(other)].path
+		}
+	}
+	return ""
 }
 
 // nicAddresses is what manage_addresses asks for.

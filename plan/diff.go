@@ -63,6 +63,7 @@ func (h *Host) diff(wants []modes.Want, obs wire.Observed) {
 		_, ours := held[id]
 		return ours || others[id].topology != ""
 	})...)
+	h.collide(obs.State)
 	needs := make([]need, len(h.Actions))
 	for i, a := range h.Actions {
 		needs[i] = need{a.Change().ID(), a.Reason}
@@ -75,6 +76,9 @@ func (h *Host) diff(wants []modes.Want, obs wire.Observed) {
 		first, second := a, b
 		if a.Restore && b.Restore {
 			first, second = b, a // what came last goes first
+		}
+		if a.Wave == b.Wave && a.Restore != b.Restore { // it is in the way of the other
+			return map[bool]int{true: -1, false: 1}[a.Restore]
 		}
 		return cmp.Or(cmp.Compare(a.Wave, b.Wave), state.Compare(first.Change().ID(), second.Change().ID()))
 	})

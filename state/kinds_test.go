@@ -43,6 +43,27 @@ func TestRowsOfKinds(t *testing.T) {
 	}
 }
 
+// The versions are of one thing each, of every kind that lvsform changes.
+func TestVersions(t *testing.T) {
+	seen := map[state.Kind]bool{}
+	for _, versions := range statetest.Versions() {
+		kind := versions[0].Kind()
+		seen[kind] = true
+		for i, a := range versions {
+			for _, b := range versions[:i] {
+				if state.IDOf(a) != state.IDOf(b) || a == b {
+					t.Errorf("%s and %s are no two versions of one thing", state.Text(b), state.Text(a))
+				}
+			}
+		}
+	}
+	for _, kind := range state.Kinds() {
+		if seen[kind] == kind.Traits().Observed {
+			t.Errorf("%s: has versions: %t", kind, seen[kind])
+		}
+	}
+}
+
 // A host that forwards for others no more stops what goes through it; other
 // settings stop nothing, and neither does a setting that nobody set before.
 func TestSettingsThatDisrupt(t *testing.T) {

@@ -29,6 +29,27 @@ type TunnelLink struct {
 	Checksum bool `json:"checksum,omitempty"`
 }
 
+// InPlace reports whether the kernel makes one version of a tunnel of another.
+// It takes no other type; no far end where it had one, and the reverse
+// (ip_tunnel_changelink: the device would no longer be point-to-point); and
+// lvsform does not ask it for another header of gre. Such a device is made anew.
+func (t TunnelLink) InPlace(other TunnelLink) bool {
+	return t.Type == other.Type && t.Remote.IsValid() == other.Remote.IsValid() && t.Checksum == other.Checksum
+}
+
+// SameEnds reports whether two tunnels would take the same packets: the kernel
+// has one device for them.
+func (t TunnelLink) SameEnds(other TunnelLink) bool {
+	return t.Type == other.Type && t.Local == other.Local && t.Remote == other.Remote
+}
+
+// unlessInPlace: a tunnel that is removed or made anew loses what is in it.
+func unlessInPlace(c Change) bool {
+	before, was := c.Before.(TunnelLink)
+	after, is := c.After.(TunnelLink)
+	return was && (!is || !before.InPlace(after))
+}
+
 // Kind implements Item.
 func (TunnelLink) Kind() Kind { return KindTunnel }
 

@@ -20,6 +20,10 @@ func (k *Kernel) follow(c state.Change, there bool) {
 		switch c.Op() {
 		case state.Add:
 			k.addLink(i)
+		case state.Modify:
+			if !c.Before.(state.TunnelLink).InPlace(i) {
+				k.replaceLink(i)
+			}
 		case state.Remove:
 			k.removeLink(i.Name)
 		}
@@ -45,20 +49,32 @@ func firstOf(c state.Change) state.Item {
 // addLink makes the device of a tunnel, down, with a copy of the settings that
 // the host has for "default".
 func (k *Kernel) addLink(t state.TunnelLink) {
-	// 1500 bytes less the outer header; IPv6's with the encapsulation limit.
-	mtu := map[string]int{
-		state.TunnelIPIP: 1480, state.TunnelSIT: 1480, state.TunnelGRE: 1476, state.TunnelIP6TNL: 1452, state.TunnelIP6GRE: 1448,
-	}[t.Type]
-	if t.Checksum {
-		mtu -= 4
-	}
-	k.State.Put(state.Link{Name: t.Name, MTU: mtu})
+	k.State.Put(state.Link{Name: t.Name, MTU: tunnelMTU(t)})
 	for _, s := range state.Of[state.Sysctl](k.State) {
 		if device, ok := settingOf(s.Name); ok && device == "default" {
 			s.Name = strings.Replace(s.Name, ".default.", "."+strings.ReplaceAll(t.Name, ".", "/")+".", 1)
 			k.State.Put(s)
 		}
 	}
+}
+
+// tunnelMTU is 1500 bytes less the outer header; IPv6's with the encapsulation
+// limit.
+func tunnelMTU(t state.TunnelLink) int {
+	mtu := map[string]int{
+		state.TunnelIPIP: 1480, state.TunnelSIT: 1480, state.TunnelGRE: 1476, state.TunnelIP6TNL: 1452, state.TunnelIP6GRE: 1448,
+	}[t.Type]
+	if t.Checksum {
+		mtu -= 4
+	}
+	return mtu
+}
+
+// replaceLink makes the device anew; what is on it stays.
+func (k *Kernel) replaceLink(t state.TunnelLink) {
+	l, _ := k.State[state.IDOf(state.Link{Name: t.Name})].(state.Link)
+	l.MTU = tunnelMTU(t)
+	k.State.Put(l)
 }
 
 func (k *Kernel) removeLink(name string) {

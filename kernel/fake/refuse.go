@@ -59,6 +59,9 @@ func (k *Kernel) refuse(c state.Change) error {
 		if !k.hasLink(i.Link) {
 			return unix.ENODEV
 		}
+		if i.Prefix.Addr().Is6() && c.Op() == state.Add && k.hasIPv6(i) {
+			return unix.EEXIST // of whatever length
+		}
 		return presence(c, there, unix.EEXIST, unix.EADDRNOTAVAIL)
 	case state.Route:
 		if !k.hasLink(i.Link) {
@@ -115,7 +118,7 @@ func (k *Kernel) refuseTunnel(c state.Change) error {
 	is, there := k.State[c.ID()].(state.TunnelLink)
 	name := c.ID().Key
 	switch {
-	case c.Op() == state.Add && k.hasLink(name):
+	case c.Op() == state.Add && (k.hasLink(name) || k.takesEnds(c.After.(state.TunnelLink))):
 		return unix.EEXIST
 	case c.Op() == state.Add:
 		return nil
@@ -123,11 +126,25 @@ func (k *Kernel) refuseTunnel(c state.Change) error {
 		return unix.ENODEV
 	case !there || is.Type != c.Before.(state.TunnelLink).Type:
 		return unix.EINVAL
-	case c.Op() == state.Modify && c.After.(state.TunnelLink).Type != is.Type:
-		return unix.EOPNOTSUPP
+	case c.Op() == state.Modify && k.takesEnds(c.After.(state.TunnelLink)):
+		return unix.EEXIST
 	default:
 		return nil
 	}
+}
+
+// hasIPv6 reports whether the address is on the device.
+func (k *Kernel) hasIPv6(a state.Address) bool {
+	return slices.ContainsFunc(state.Of[state.Address](k.State), func(other state.Address) bool {
+		return other.Link == a.Link && other.Prefix.Addr() == a.Prefix.Addr()
+	})
+}
+
+// takesEnds reports whether another tunnel has the packets of this one.
+func (k *Kernel) takesEnds(t state.TunnelLink) bool {
+	return slices.ContainsFunc(state.Of[state.TunnelLink](k.State), func(other state.TunnelLink) bool {
+		return other.Name != t.Name && other.SameEnds(t)
+	})
 }
 
 func (k *Kernel) refuseDestination(c state.Change, d state.Destination, there bool) error {

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/state/statetest"
 )
 
 // step is a change and what becomes of it.
@@ -89,12 +90,29 @@ func tunnelSteps() []step {
 	greChecksum.Checksum = true
 	wrong := gre
 	wrong.Remote = ip("2001:db8::2")
+	twin := tun
+	twin.Name = "tun2"
+	addressOn := state.Address{Link: "tun1", Prefix: prefix("203.0.113.9/32")}
+	sixOn := state.Address{Link: "tun1", Prefix: prefix("2001:db8:9::9/64")}
+	routeOn := state.Route{To: prefix("198.51.100.64/26"), Link: "tun1", Protocol: state.RouteProtocol}
 	out := []step{
 		{name: "add tunnel", change: add(tun), brings: []state.Item{state.Link{Name: "tun1", MTU: 1480}}},
 		{name: "add it again", change: add(tun), fails: unix.EEXIST},
 		{name: "modify tunnel", change: modify(tun, other)},
 		{name: "modify tunnel back", change: modify(other, tun)},
-		{name: "change its type", change: modify(tun, gre), failsSomehow: true},
+		{name: "change its type", change: modify(tun, gre), brings: []state.Item{state.Link{Name: "tun1", MTU: 1476}}},
+		{name: "change its type back", change: modify(gre, tun), brings: []state.Item{state.Link{Name: "tun1", MTU: 1480}}},
+		{name: "bring the tunnel up", change: add(state.Up{Link: "tun1"})},
+		{name: "address on the tunnel", change: add(addressOn)},
+		{name: "IPv6 address on the tunnel", change: add(sixOn)},
+		{name: "route through the tunnel", change: add(routeOn)},
+		{name: "change the type with all that is on it", change: modify(tun, gre), brings: []state.Item{state.Link{Name: "tun1", MTU: 1476, Up: true}}},
+		{name: "and back", change: modify(gre, tun), brings: []state.Item{state.Link{Name: "tun1", MTU: 1480, Up: true}}},
+		{name: "remove the tunnel's route", change: remove(routeOn)},
+		{name: "remove the tunnel's IPv6 address", change: remove(sixOn)},
+		{name: "remove the tunnel's address", change: remove(addressOn)},
+		{name: "take the tunnel down", change: remove(state.Up{Link: "tun1"})},
+		{name: "add another between the same ends", change: add(twin), fails: unix.EEXIST},
 		{name: "remove it as another type", change: remove(gre), fails: unix.EINVAL},
 		{name: "remove tunnel", change: remove(tun), takes: ids(state.Link{Name: "tun1"})},
 		{name: "remove it again", change: remove(tun), failsSomehow: true},
@@ -119,8 +137,47 @@ func tunnelSteps() []step {
 			step{name: "add " + t.tunnel.Type, change: add(t.tunnel), brings: []state.Item{state.Link{Name: "tun1", MTU: t.mtu}}},
 			step{name: "remove " + t.tunnel.Type, change: remove(t.tunnel), takes: ids(state.Link{Name: "tun1"})})
 	}
+	out = append(out, everyTunnel()...)
 	// One that stays, for the addresses and routes below.
 	return append(out, step{name: "add tunnel", change: add(tun), brings: []state.Item{state.Link{Name: "tun1", MTU: 1480}}})
+}
+
+// everyTunnel changes a tunnel from every version there is to every other.
+func everyTunnel() []step {
+	var versions []state.TunnelLink
+	for _, of := range statetest.Versions() {
+		for _, i := range of {
+			if t, ok := i.(state.TunnelLink); ok {
+				t.Name = "tun1"
+				versions = append(versions, t)
+			}
+		}
+	}
+	mtu := map[string]int{
+		state.TunnelIPIP: 1480, state.TunnelSIT: 1480, state.TunnelGRE: 1476, state.TunnelIP6TNL: 1452, state.TunnelIP6GRE: 1448,
+	}
+	var out []step
+	to := func(c state.Change) {
+		t := c.After.(state.TunnelLink)
+		link := state.Link{Name: "tun1", MTU: mtu[t.Type]}
+		if t.Checksum {
+			link.MTU -= 4
+		}
+		out = append(out, step{name: "any tunnel of any other", change: c, brings: []state.Item{link}})
+	}
+	to(add(versions[0]))
+	for i, a := range versions {
+		for _, b := range versions[i+1:] {
+			to(modify(a, b))
+			to(modify(b, a))
+		}
+		if i+1 < len(versions) {
+			to(modify(a, versions[i+1]))
+		} else {
+			out = append(out, step{name: "remove the last", change: remove(a), takes: ids(state.Link{Name: "tun1"})})
+		}
+	}
+	return out
 }
 
 func sysctlSteps() []step {
@@ -154,6 +211,7 @@ func addressSteps() []step {
 		{name: "remove the /32", change: remove(address("192.0.2.1/32"))},
 		{name: "remove it again", change: remove(address("192.0.2.1/32")), fails: unix.EADDRNOTAVAIL},
 		{name: "add IPv6 address", change: add(address("2001:db8::10/128"))},
+		{name: "add it with another length", change: add(address("2001:db8::10/64")), fails: unix.EEXIST},
 		{name: "deprecate it", change: modify(address("2001:db8::10/128"), deprecated)},
 		{name: "undeprecate it", change: modify(deprecated, address("2001:db8::10/128"))},
 		{name: "remove it as /64", change: remove(address("2001:db8::10/64")), fails: unix.EADDRNOTAVAIL},
