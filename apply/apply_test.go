@@ -379,6 +379,25 @@ func TestProgramThatIsMissing(t *testing.T) {
 	refused(plan.Destroy(w.inv, apply.Observe(t.Context(), w.inv, hosts, apply.Options{})))
 }
 
+// A run that is interrupted is of that kind, though a host had failed before, and
+// says how to go on.
+func TestInterruptedRun(t *testing.T) {
+	w := newWorld(parse(t, tutorialText(t)), t.TempDir())
+	for _, module := range []string{"ip_vs", "ip_vs_rr"} {
+		w.Kernels["lb"].State.Put(state.Module{Name: module})
+	}
+	p := w.plan()
+	hosts, done := w.Connect()
+	defer done()
+	hosts["web1"], hosts["web2"] = apply.Unreachable{Err: fault.New(fault.Connection, "lost")}, hung{}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(fault.Interruption("interrupted"))
+	err := apply.Run(ctx, p, hosts, apply.Options{})
+	if fault.Of(err) != fault.Interrupted || !strings.HasSuffix(err.Error(), "; run the same command again: it resumes") {
+		t.Errorf("%v: %v", fault.Of(err), err)
+	}
+}
+
 // hung never answers.
 type hung struct{}
 

@@ -37,9 +37,12 @@ func (e *Error) Error() string {
 	}
 	fmt.Fprintf(&b, "%d of %d steps are done and recorded; ", e.Done, e.Planned)
 	stale := slices.ContainsFunc(e.Faults, func(f Fault) bool { return fault.Of(f.Err) == fault.Stale })
-	if stale || e.Saved && e.Done != 0 {
+	switch {
+	case stale || e.Saved && e.Done != 0:
 		b.WriteString("plan again, look at what is different, and apply that")
-	} else {
+	case e.interrupted():
+		b.WriteString("run the same command again: it resumes")
+	default:
 		b.WriteString("fix the cause and run the same command again: it resumes")
 	}
 	return b.String()
@@ -53,5 +56,17 @@ func (e *Error) unsure() bool {
 	})
 }
 
-// FaultKind implements fault.Kinded: it is the kind of the first host's error.
-func (e *Error) FaultKind() fault.Kind { return fault.Of(e.Faults[0].Err) }
+// interrupted reports whether whoever runs lvsform ended the run: hosts may have
+// failed because of it, or before.
+func (e *Error) interrupted() bool {
+	return slices.ContainsFunc(e.Faults, func(f Fault) bool { return fault.Of(f.Err) == fault.Interrupted })
+}
+
+// FaultKind implements fault.Kinded: it is the kind of the first host's error,
+// unless the run was interrupted.
+func (e *Error) FaultKind() fault.Kind {
+	if e.interrupted() {
+		return fault.Interrupted
+	}
+	return fault.Of(e.Faults[0].Err)
+}

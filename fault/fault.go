@@ -30,12 +30,13 @@ const (
 	Conflict     Kind = "conflict"     // the host is not as the inventory takes for granted, or somebody else holds the thing
 	Stale        Kind = "stale"        // the host changed after the plan was made
 	Verification Kind = "verification" // test traffic did not pass
+	Interrupted  Kind = "interrupted"  // whoever runs lvsform ended it, with Ctrl-C or a signal
 	Bug          Kind = "bug"          // none of these: lvsform did not expect it
 )
 
 // Kinds lists every kind.
 func Kinds() []Kind {
-	return []Kind{Input, Connection, Permission, Unsupported, Conflict, Stale, Verification, Bug}
+	return []Kind{Input, Connection, Permission, Unsupported, Conflict, Stale, Verification, Interrupted, Bug}
 }
 
 // Error is an error with its kind. In JSON it is the kind and the text.
@@ -50,18 +51,37 @@ func (e *Error) Error() string { return e.Message }
 
 func (e *Error) Unwrap() error { return e.cause }
 
-// New is fmt.Errorf with a kind.
+// Interruption is what an interrupted command ends with: it says what that means.
+// As the cause of a context it says that whoever runs lvsform ended it.
+type Interruption string
+
+func (i Interruption) Error() string { return string(i) }
+
+// Unwrap makes it an error of a cancelled context.
+func (Interruption) Unwrap() error { return context.Canceled }
+
+// New is fmt.Errorf with a kind. What an interrupted command has met is of that
+// kind, whatever the caller takes it for.
 func New(kind Kind, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{kind, err.Error(), err} // itself: it may wrap several
+	return &Error{orInterrupted(kind, err), err.Error(), err} // itself: it may wrap several
 }
 
-// As gives an error a kind; nil stays nil.
+// As gives an error a kind, as New does; nil stays nil.
 func As(kind Kind, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{kind, err.Error(), err}
+	return &Error{orInterrupted(kind, err), err.Error(), err}
+}
+
+// orInterrupted is the kind of an error, unless a context that was cancelled is
+// in it. lvsform's own limits are deadlines: only people cancel.
+func orInterrupted(kind Kind, err error) Kind {
+	if errors.Is(err, context.Canceled) {
+		return Interrupted
+	}
+	return kind
 }
 
 // From is an error with the kind that Of finds.
@@ -76,9 +96,13 @@ type Kinded interface {
 // FaultKind implements Kinded.
 func (e *Error) FaultKind() Kind { return e.Kind }
 
-// Of tells the kind of an error: the one it was given, the outermost first, or
-// else what the operating system's error in it says.
+// Of tells the kind of an error: interrupted where a cancelled context is in it,
+// the one it was given, the outermost first, or else what the operating system's
+// error in it says.
 func Of(err error) Kind {
+	if errors.Is(err, context.Canceled) {
+		return Interrupted
+	}
 	var given Kinded
 	if errors.As(err, &given) {
 		return given.FaultKind()
@@ -90,7 +114,7 @@ func Of(err error) Kind {
 		tool  *exec.ExitError
 	)
 	switch {
-	case isAny(err, context.Canceled, context.DeadlineExceeded, os.ErrDeadlineExceeded, net.ErrClosed, io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, unix.EPIPE),
+	case isAny(err, context.DeadlineExceeded, os.ErrDeadlineExceeded, net.ErrClosed, io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, unix.EPIPE),
 		errors.As(err, &op), errors.As(err, &dns):
 		return Connection
 	case isAny(err, fs.ErrPermission, unix.EROFS):

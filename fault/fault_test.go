@@ -33,7 +33,10 @@ func TestOf(t *testing.T) {
 		{&fs.PathError{Op: "open", Path: "/proc/x", Err: unix.ENOENT}, fault.Unsupported},
 		{&net.OpError{Op: "dial", Err: unix.ECONNREFUSED}, fault.Connection},
 		{fmt.Errorf("observe: %w", context.DeadlineExceeded), fault.Connection},
-		{fmt.Errorf("observe: %w", context.Canceled), fault.Connection},
+		{fmt.Errorf("observe: %w", context.Canceled), fault.Interrupted},
+		{fmt.Errorf("observe: %w", fault.Interruption("interrupted")), fault.Interrupted},
+		{fault.New(fault.Connection, "lb: %w", fault.Interruption("interrupted")), fault.Interrupted},
+		{fault.As(fault.Permission, fmt.Errorf("login: %w", context.Canceled)), fault.Interrupted},
 		{errors.New("what"), fault.Bug},
 	} {
 		if got := fault.Of(c.err); got != c.want {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 )
 
@@ -29,7 +30,7 @@ type Options struct {
 // Run sends test traffic through every tunnel and to every service, one after
 // the other, and judges what it finds. Hosts are asked through their callers,
 // by name; a host that does not answer makes checks fail and is no error. The
-// error is the context's.
+// error is that the context was cancelled.
 func Run(ctx context.Context, inv *inventory.Inventory, hosts map[string]wire.Caller, opts Options) (*Report, error) {
 	if opts.Timeout <= 0 {
 		opts.Timeout = DefaultTimeout
@@ -50,8 +51,8 @@ func Run(ctx context.Context, inv *inventory.Inventory, hosts map[string]wire.Ca
 		}
 	}
 	g.owners(ctx, found)
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	if ctx.Err() != nil {
+		return nil, fault.Interruption("there is no verdict")
 	}
 	var services []Service
 	for i, s := range inv.Services {

@@ -93,7 +93,11 @@ func (c *Client) Call(ctx context.Context, method Method, req, resp any) error {
 		return c.broken
 	}
 	if e := a.Error; e != nil {
-		if !slices.Contains(fault.Kinds(), e.Kind) {
+		switch {
+		case e.Kind == fault.Interrupted:
+			e.Kind = fault.Connection // somebody ended the agent, and not who runs this
+			e.Message = "the agent was ended on the host: " + e.Message
+		case !slices.Contains(fault.Kinds(), e.Kind):
 			e.Kind = fault.Bug
 		}
 		if e.Message == "" {

@@ -29,6 +29,7 @@ func handlers() map[wire.Method]wire.Handler {
 	return map[wire.Method]wire.Handler{
 		"double": wire.Handle(func(_ context.Context, n number) (number, error) { return number{2 * n.N}, nil }),
 		"refuse": wire.Handle(func(context.Context, number) (number, error) { return number{}, errors.New("not today") }),
+		"ended":  wire.Handle(func(context.Context, number) (number, error) { return number{}, context.Canceled }),
 		"sleep": wire.Handle(func(ctx context.Context, _ number) (number, error) {
 			<-ctx.Done()
 			return number{}, ctx.Err()
@@ -65,6 +66,10 @@ func TestCall(t *testing.T) {
 	}
 	if err := c.Call(t.Context(), "no-such", number{}, nil); !errors.As(err, &told) || !strings.Contains(err.Error(), "no-such") {
 		t.Errorf("unknown method: %v", err)
+	}
+	// Nobody at the workstation has interrupted an agent that somebody ends.
+	if err := c.Call(t.Context(), "ended", number{}, nil); fault.Of(err) != fault.Connection || !strings.HasPrefix(err.Error(), "the agent was ended on the host: ") {
+		t.Errorf("ended: %v: %v", fault.Of(err), err)
 	}
 	// A refusal leaves the connection in use.
 	if err := c.Call(t.Context(), "double", number{1}, nil); err != nil {

@@ -84,6 +84,9 @@ func confirmSaved(cmd *cobra.Command, s *session, saved *plan.Saved) error {
 	}
 	observed := apply.Observe(cmd.Context(), s.inv, s.hosts, s.applyOptions(0))
 	s.observeLeft(cmd.Context(), saved.Left(), observed)
+	if cmd.Context().Err() != nil {
+		return errNothingDone
+	}
 	return saved.Unchanged(s.inv, observed)
 }
 

@@ -28,7 +28,7 @@ func confirm(cmd *cobra.Command, question string) error {
 	switch {
 	case cmd.Context().Err() != nil:
 		fmt.Fprintln(cmd.ErrOrStderr())
-		return fault.New(fault.Input, "interrupted; nothing was changed")
+		return errNothingDone
 	case err != nil:
 		return fault.New(fault.Input, "read the answer: %w", err)
 	case strings.TrimSpace(answer) != "yes":

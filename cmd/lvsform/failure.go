@@ -33,6 +33,9 @@ func (e *exitStatus) Error() string {
 
 func (e *exitStatus) Unwrap() error { return e.err }
 
+// errNothingDone ends commands that are interrupted before they change anything.
+const errNothingDone = fault.Interruption("nothing was changed")
+
 // notAsked ends commands that report on hosts, the report of which says why some
 // could not be asked; first is the first reason.
 func notAsked(first *fault.Error) error {

@@ -138,6 +138,9 @@ func look(ctx context.Context, s *session, opts apply.Options) ([]importer.LiveH
 		return wire.ObserveRequest{Asked: importer.Asked(first[name].State)}
 	})
 	s.progress.end()
+	if ctx.Err() != nil {
+		return nil, fault.Interruption("nothing was written")
+	}
 	var out []importer.LiveHost
 	var kind fault.Kind
 	for _, h := range s.inv.Hosts {

@@ -33,9 +33,18 @@ func main() {
 
 // run is the program without os.Exit; tests call it too.
 func run(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // the second interrupt does not ask
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, func() { signal.Stop(signals) }) // the second interrupt does not ask
+	go func() {
+		select {
+		case <-signals:
+			cancel(fault.Interruption("interrupted"))
+		case <-ctx.Done():
+		}
+	}()
 	root := newRoot()
 	root.SetArgs(args)
 	begun := false // what fails before is the command line

@@ -148,11 +148,17 @@ func (s *session) applyOptions(drain time.Duration) apply.Options {
 // left it and may still hold something, but for the ones to forget.
 func (s *session) observe(ctx context.Context, forget []string) (map[string]plan.Observation, error) {
 	observed := apply.Observe(ctx, s.inv, s.hosts, s.applyOptions(0))
+	if ctx.Err() != nil {
+		return nil, errNothingDone
+	}
 	left, err := leave(s.inv, observed, forget)
 	if err != nil {
 		return nil, err
 	}
 	s.observeLeft(ctx, left, observed)
+	if ctx.Err() != nil {
+		return nil, errNothingDone
+	}
 	return observed, nil
 }
 
