@@ -52,7 +52,11 @@ func natDemands(l leg) inventory.Problems {
 			continue // lvsform sets the way back
 		}
 		if _, router := server.Egress(from); l.director.NICWith(router) == nil {
-			out = append(out, l.problem(server.Path, "give it a gateway or a route that is an address of "+l.director.Name+", or return_route: default or clients",
+			fix := "give it a gateway or a route that is an address of " + l.director.Name + ", or return_route: default or clients"
+			if past := l.beside(func(t Traits) bool { return !t.RepliesThroughDirector }); past != "" {
+				fix = "use fullnat, whose replies come back from anywhere, or different real servers: the replies of service " + past + " there must not pass a director"
+			}
+			out = append(out, l.problem(server.Path, fix,
 				"in nat the reply must pass director %s, and the route of real server %s to client %s (%s) does not lead there", l.director.Name, server.Name, c.Name, from))
 		}
 	}

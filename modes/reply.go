@@ -22,16 +22,34 @@ func (l leg) directReply() inventory.Problems {
 			out = append(out, l.problem(server.Path, "give "+server.Name+" a gateway or a route that leads to "+to.String(),
 				"in %s the reply does not pass the director, and real server %s has no route to client %s (%s)", l.server.Mode, server.Name, c.Name, to))
 		case router.IsValid() && l.director.NICWith(router) != nil:
-			out = append(out, l.problem(server.Path+".gateway", "use a router other than the director",
+			fix := "use a router other than the director"
+			if by := l.beside(Traits.RoutesBack); by != "" {
+				fix += ", and different real servers for the two, or fullnat for service " + by + ", whose replies come back from anywhere"
+			}
+			out = append(out, l.problem(server.Path+".gateway", fix,
 				"real server %s sends its replies to director %s, which drops them: their source, the VIP, is an address of its own", server.Name, l.director.Name))
 		default:
 			if by := l.turnedBack(to); by != "" {
-				out = append(out, l.problem(l.server.Path, "use different real servers for the two, or another return_route there",
+				out = append(out, l.problem(l.server.Path, "use different real servers for the two, or fullnat for service "+by+", whose replies come back from anywhere",
 					"service %s (nat) makes a director the way of %s to client %s, and in %s replies must not pass one", by, server.Name, c.Name, l.server.Mode))
 			}
 		}
 	}
 	return out
+}
+
+// beside names another service with the same real server, in a mode that has a
+// trait, and with a VIP of the same family; empty: there is none. A way back that
+// one of the two demands is the other's, too.
+func (l leg) beside(has func(Traits) bool) string {
+	for _, s := range services(l.inv, nil) {
+		for _, other := range s.legs() {
+			if s.Service != l.Service && other.server.Host == l.server.Host && s.VIP.Is6() == l.VIP.Is6() && has(other.traits()) {
+				return s.Name
+			}
+		}
+	}
+	return ""
 }
 
 // turnedBack names a nat service whose return route takes the real server's
