@@ -98,9 +98,29 @@ func tellErrors(w io.Writer, host string, errs ...*fault.Error) {
 	}
 }
 
+// wantsJSON reports whether a command was asked for JSON, in either way. Of a
+// command line with a mistake, flags may not have been read.
+func wantsJSON(cmd *cobra.Command, unread []string) bool {
+	for i, arg := range unread {
+		switch {
+		case arg == "--":
+			return false
+		case arg == "--json", arg == "--format=json", arg == "--format" && i+1 < len(unread) && unread[i+1] == "json":
+			return true
+		}
+	}
+	for flag, value := range map[string]string{"json": "true", "format": "json"} {
+		if f := cmd.Flags().Lookup(flag); f != nil && f.Value.String() == value {
+			return true
+		}
+	}
+	return false
+}
+
 // report says on standard error why a command failed, and as JSON on standard
-// output if it was asked for JSON. It returns the exit status.
-func report(cmd *cobra.Command, err error) int {
+// output if it was asked for JSON; unread are the arguments of a command line with
+// a mistake. It returns the exit status.
+func report(cmd *cobra.Command, unread []string, err error) int {
 	if err == nil {
 		return 0
 	}
@@ -111,7 +131,7 @@ func report(cmd *cobra.Command, err error) int {
 	if status.err == nil {
 		return status.status
 	}
-	if asJSON := cmd.Flags().Lookup("json"); asJSON != nil && asJSON.Value.String() == "true" && !status.told {
+	if wantsJSON(cmd, unread) && !status.told {
 		if err := printJSON(os.Stdout, Failures{plan.FormatVersion, failuresOf(status.err)}); err != nil {
 			fmt.Fprintf(os.Stderr, "lvsform: %v\n", err)
 		}

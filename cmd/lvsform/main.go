@@ -58,9 +58,9 @@ func run(args []string) int {
 	}
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !begun {
-		err = fault.As(fault.Input, err)
+		return report(cmd, args, fault.As(fault.Input, err))
 	}
-	return report(cmd, err)
+	return report(cmd, nil, err)
 }
 
 // checkFlags refuses values that no command can mean.
