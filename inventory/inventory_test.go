@@ -172,7 +172,7 @@ func TestAtFallsBackToParent(t *testing.T) {
 }
 
 func TestNearest(t *testing.T) {
-	known := []string{"scheduler", "directors", "real_servers", "rr", "wrr"}
+	known := []string{"scheduler", "directors", "real_servers", "rr", "wrr", "web4", "lb-1-left"}
 	tests := map[string]string{
 		"shedular":     "scheduler",
 		"director":     "directors",
@@ -180,6 +180,12 @@ func TestNearest(t *testing.T) {
 		"Real-Servers": "real_servers",
 		"rrr":          "rr",
 		"zebra":        "",
+		"wbe4":         "web4",
+		"web04":        "web4",
+		"web1":         "",
+		"WEB14":        "",
+		"lb-2-left":    "",
+		"lb-1-lft":     "lb-1-left",
 		"":             "",
 	}
 	for word, want := range tests {

@@ -55,9 +55,23 @@ func (n naming) schema() jsonSchema {
 
 func (n naming) refuse(d *decoder, name string) (what, fix string) {
 	if slices.Contains(n.not, name) || !d.matches(n.pattern, name) {
-		return fmt.Sprintf("%q cannot be used here", name), "want " + n.is
+		fix = "want " + n.is
+		if _, _, ok := cutPattern(name); ok {
+			fix += "; there are no ranges and no patterns: write the names out, one by one"
+		}
+		return fmt.Sprintf("%q cannot be used here", name), fix
 	}
 	return "", ""
+}
+
+// cutPattern splits what looks like a range or a pattern of names, such as
+// web[1-3], web{1..3} or web*, into what is in front of it and what is behind.
+func cutPattern(name string) (before, after string, ok bool) {
+	first, last := strings.IndexAny(name, "[{*?"), strings.LastIndexAny(name, "]}*?")
+	if first < 0 || last < first {
+		return "", "", false
+	}
+	return name[:first], name[last+1:], true
 }
 
 func (n naming) takes(name string) bool {

@@ -261,6 +261,8 @@ func hostRef(role Role, to **Host) form {
 		}
 		h := d.hosts[name]
 		switch {
+		case h == nil && d.inPattern(name):
+			return "", "" // reported there
 		case h == nil:
 			return fmt.Sprintf("unknown host %q", name), d.suggestHost(name, role)
 		case len(h.Roles) > 0 && !h.Has(role):
@@ -274,7 +276,22 @@ func hostRef(role Role, to **Host) form {
 }
 
 // suggestHost says which host was meant; role may be empty.
+// inPattern reports whether the file has a host whose name is meant as a range or
+// a pattern with this name in it. That is a mistake there, and none here.
+func (d *decoder) inPattern(name string) bool {
+	for key := range d.hosts {
+		before, after, ok := cutPattern(key)
+		if ok && len(name) > len(before)+len(after) && strings.HasPrefix(name, before) && strings.HasSuffix(name, after) {
+			return true
+		}
+	}
+	return false
+}
+
 func (d *decoder) suggestHost(name string, role Role) string {
+	if _, _, ok := cutPattern(name); ok {
+		return "there are no ranges and no patterns: write the names out, one by one"
+	}
 	var fitting []string
 	for _, h := range d.inv.Hosts {
 		if role == "" || h.Has(role) {

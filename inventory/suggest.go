@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -26,11 +27,30 @@ func nearest(word string, known []string) string {
 	}
 	best, least := "", 1+max(1, len(word)/3)
 	for _, k := range known {
+		if otherNumber(word, k) {
+			continue
+		}
 		if n := distance(strings.ToLower(word), strings.ToLower(k)); n < least {
 			best, least = k, n
 		}
 	}
 	return best
+}
+
+// otherNumber reports whether two words differ in their numbers alone: web1 is no
+// slip of the pen for web4.
+func otherNumber(a, b string) bool {
+	digit := func(r rune) bool { return '0' <= r && r <= '9' }
+	number := func(r rune) bool { return !digit(r) }
+	letters := func(s string) string { return strings.Join(strings.FieldsFunc(s, digit), "0") }
+	numbers := func(s string) []string {
+		out := strings.FieldsFunc(s, number)
+		for i := range out {
+			out[i] = strings.TrimLeft(out[i], "0")
+		}
+		return out
+	}
+	return strings.EqualFold(letters(a), letters(b)) && len(numbers(a)) == len(numbers(b)) && !slices.Equal(numbers(a), numbers(b))
 }
 
 // distance is how many letters must be put in, left out, changed or swapped

@@ -129,10 +129,20 @@ func Check(inv *inventory.Inventory) inventory.Problems {
 		}
 	}
 	if len(out) != 0 {
-		return out
+		return each(out)
 	}
 	_, conflicts := desire(inv, nil)
 	return conflicts
+}
+
+// each are the problems, each once: two directors may have the same.
+func each(problems inventory.Problems) inventory.Problems {
+	told := map[inventory.Problem]bool{}
+	return slices.DeleteFunc(problems, func(p inventory.Problem) bool {
+		again := told[p]
+		told[p] = true
+		return again
+	})
 }
 
 // Desire computes what every host must have. The inventory must pass Check.
