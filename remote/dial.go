@@ -292,8 +292,8 @@ func (r *run) handshake(ctx context.Context, e *endpoint, conn net.Conn) (*ssh.C
 		},
 		AuthCallback: login.next,
 	}
-	greeted := &greeted{Conn: conn}
-	c, channels, requests, err := ssh.NewClientConn(greeted, e.address(), config)
+	stream := &greeted{Conn: conn}
+	c, channels, requests, err := ssh.NewClientConn(stream, e.address(), config)
 	if !stop() { // closed because of the context
 		if c != nil {
 			_ = c.Close()
@@ -308,7 +308,7 @@ func (r *run) handshake(ctx context.Context, e *endpoint, conn net.Conn) (*ssh.C
 	case hostKeyErr != nil:
 		return nil, &Error{e.name, StepHostKey, hostKeyErr}
 	case err != nil && !verified.Load():
-		if dropped := greeted.dropped(e.address(), err); dropped != nil {
+		if dropped := stream.dropped(e.address(), err); dropped != nil {
 			return nil, &Error{e.name, StepConnect, dropped}
 		}
 		return nil, &Error{e.name, StepConnect, fmt.Errorf("%s: %s", e.address(), handshakeText(err))}

@@ -223,7 +223,7 @@ func (e *evaluation) match(l *configLine) (bool, error) {
 			if !result || unknown != nil {
 				continue // OpenSSH does not run it either
 			}
-			if is, err = e.exec(l, host, arg); err != nil {
+			if is, err = e.exec(host, arg); err != nil {
 				unknown = err
 				continue
 			}
@@ -301,7 +301,7 @@ type execs struct {
 // execLimit is how long a command of Match exec may take.
 const execLimit = 30 * time.Second
 
-func (e *evaluation) exec(l *configLine, host, command string) (bool, error) {
+func (e *evaluation) exec(host, command string) (bool, error) {
 	port := e.said.value("Port")
 	if port == "" {
 		port = "22"

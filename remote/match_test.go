@@ -2,6 +2,8 @@ package remote
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +15,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/journal"
 )
 
@@ -268,5 +271,17 @@ func TestMatchThatCannotBeDecided(t *testing.T) {
 		case want != "" && (err == nil || !strings.Contains(err.Error(), file+want)):
 			t.Errorf("%s: %v; want %s", host, err, want)
 		}
+	}
+}
+
+func TestMatchExecEndsWithItsContext(t *testing.T) {
+	t.Setenv("SHELL", "/bin/sh")
+	t.Setenv("HOME", t.TempDir())
+	file := writeConfig(t, t.TempDir(), "Match exec \"sleep 60 & wait\"\n Port 1\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	_, err := connectTo(ctx, journal.Member{Name: "web1"}, &Options{ConfigFiles: []string{file}})
+	if !errors.Is(err, context.Canceled) || fault.Of(err) != fault.Of(context.Canceled) {
+		t.Errorf("%v, of kind %s", err, fault.Of(err))
 	}
 }

@@ -8,6 +8,7 @@ package remote
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -148,6 +149,8 @@ func (e *Error) FaultKind() fault.Kind {
 	switch {
 	case errors.As(e.Err, &given):
 		return given.FaultKind()
+	case errors.Is(e.Err, context.Canceled): // by whoever waits for it, whatever the step
+		return fault.Of(context.Canceled)
 	case e.Step == StepConfig:
 		return fault.Input
 	default:
