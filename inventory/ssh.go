@@ -9,7 +9,7 @@ func sshOf(to *SSH, host bool) form {
 			{key: "port", form: portOf(&to.Port), doc: "The TCP port of its SSH server."},
 			{key: "user", form: nameOf(word(), &to.User), doc: "The user to log in as."},
 			{key: "key", form: lineOf("the path of a private key", &to.Key), doc: "The file of the private key; `~` is the home directory."},
-			{key: "jump", form: nameOf(word(), &to.Jump), doc: "The host to connect through: `[user@]host[:port]`, or the name of a host of this file."},
+			{key: "jump", form: nameOf(word(), &to.Jump), doc: "The host to connect through: `[user@]host[:port]`, `ssh://[user@]host[:port]`, or the name of a host of this file. `none` connects directly, whatever ssh_config says."},
 			{key: "sudo", preset: false, form: flagOf(&to.Sudo), doc: "Whether the agent is run through `sudo -n`."},
 		},
 		hints: map[string]string{"address": "write it in hosts.NAME.ssh.address: it is one host's"},
