@@ -20,6 +20,10 @@ const (
 	// next one. The director sees them in their order, and a dead real server
 	// costs its probes this much and the time limit once.
 	probeStagger = 250 * time.Millisecond
+	// silentStagger is the pause between datagrams that nobody answers, and
+	// silentWait how long each may be refused.
+	silentStagger = 10 * time.Millisecond
+	silentWait    = 500 * time.Millisecond
 	// probePoll bounds one wait for sockets, to notice a request's end.
 	probePoll = 100 * time.Millisecond
 )
@@ -85,11 +89,15 @@ func (h *HostTraffic) OpenProbes(ctx context.Context, req wire.ProbeOpenRequest)
 	if err != nil {
 		return nil, err
 	}
+	stagger := min(probeStagger, req.Timeout)
+	if req.Silent {
+		stagger = silentStagger
+	}
 	attempts := make([]*attempt, req.Count)
 	for i := range attempts {
 		attempts[i] = begin()
 		// Earlier ones may still be opening; their answers are taken on the way.
-		wait(ctx, attempts[:i+1], attempts[i], time.Now().Add(min(probeStagger, req.Timeout)))
+		wait(ctx, attempts[:i+1], attempts[i], time.Now().Add(stagger))
 	}
 	wait(ctx, attempts, nil, time.Now().Add(req.Timeout))
 
@@ -117,6 +125,9 @@ func opening(req wire.ProbeOpenRequest) (func() *attempt, error) {
 		next := datagrams(req.Address.Port())
 		return func() *attempt {
 			t := begin(req.Address, req.Timeout, unix.SOCK_DGRAM)
+			if t.silent = req.Silent; t.silent {
+				t.expires = time.Now().Add(min(silentWait, req.Timeout))
+			}
 			if t.err == nil {
 				t.send(next())
 			}
@@ -140,6 +151,7 @@ type attempt struct {
 
 	// Of UDP only.
 	datagram datagram
+	silent   bool // no answer is none too few; never sent again
 	repeats  int
 	repeat   time.Time     // when it is sent again
 	pause    time.Duration // before that
@@ -218,13 +230,15 @@ func wait(ctx context.Context, attempts []*attempt, one *attempt, until time.Tim
 		now := time.Now()
 		next := min(probePoll, until.Sub(now))
 		for _, t := range attempts {
-			if t.pending && t.datagram != nil && now.After(t.repeat) {
+			if t.pending && t.datagram != nil && !t.silent && now.After(t.repeat) {
 				t.again()
 			}
 			switch {
 			case !t.pending:
 			case ctx.Err() != nil:
 				t.fail(ctx.Err())
+			case now.After(t.expires) && t.silent:
+				t.pending = false
 			case now.After(t.expires):
 				t.fail(fmt.Errorf("no answer within %s", t.timeout))
 			default:

@@ -258,6 +258,33 @@ func TestDatagramIsRepeated(t *testing.T) {
 	}
 }
 
+// Of a service that answers nothing, a datagram that was sent is one that may have
+// arrived, unless it was refused.
+func TestDatagramThatNobodyAnswers(t *testing.T) {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func() wire.Probe {
+		opened, err := (&Agent{Traffic: &HostTraffic{}}).probeOpen(t.Context(), wire.ProbeOpenRequest{
+			Protocol: state.UDP, Address: netip.MustParseAddrPort(c.LocalAddr().String()), Count: 1, Timeout: 10 * time.Second, Hold: time.Second, Silent: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return opened.Probes[0]
+	}
+	if p := open(); p.Failed != "" || p.Repeats != 0 || p.Mark == 0 {
+		t.Errorf("sent: %+v", p)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if p := open(); p.Failed != "connection refused" {
+		t.Errorf("refused: %+v", p)
+	}
+}
+
 func TestDNSQuery(t *testing.T) {
 	next := datagrams(dnsPort)
 	if diff := cmp.Diff([]byte{0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1}, []byte(next())[2:]); diff != "" {

@@ -424,6 +424,12 @@ func family(four bool) string {
 	return "IPv6"
 }
 
+// unanswerable reports whether no reply could reach a client: with one_packet the
+// director keeps no connection by which to translate it back.
+func unanswerable(s *inventory.Service) bool {
+	return s.OnePacket && anyServer(s, func(t modes.Traits) bool { return t.RepliesThroughDirector })
+}
+
 func (b *builder) addService(f read.Service) {
 	s := &inventory.Service{
 		Name: f.Name, VIP: f.VIP, Port: f.Port, Protocol: f.Protocol, FWMark: f.FWMark, Ports: b.portsOf(f),
@@ -452,7 +458,10 @@ func (b *builder) addService(f read.Service) {
 	b.origins[s] = from
 	chooseMode(s)
 	b.placeVIP(s)
-	if anyServer(s, modes.Traits.RoutesBack) {
+	if unanswerable(s) {
+		s.Replies = inventory.RepliesNone
+		b.assume(s, "replies", s.Name+": replies", "with one_packet the director could not translate replies back")
+	} else if anyServer(s, modes.Traits.RoutesBack) {
 		s.ReturnRoute = inventory.ReturnNone
 		b.assume(s, "return_route", s.Name+": return_route", "the real servers' replies find back to the director already")
 	}

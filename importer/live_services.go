@@ -175,6 +175,9 @@ func (l *live) addServices() {
 		l.origins[inv] = read.Left{Text: s.directors[0].Name + ": " + state.Text(s.item)}
 		s.inv = inv
 		inv.LocalAddresses = s.localAddresses()
+		if unanswerable(inv) {
+			inv.Replies = inventory.RepliesNone
+		}
 		l.inv.Services = append(l.inv.Services, inv)
 	}
 }
@@ -343,7 +346,7 @@ func rip(s *inventory.Service, r *inventory.RealServer) netip.Addr {
 }
 
 func (l *live) chooseReturn(s *inventory.Service) {
-	if !anyServer(s, modes.Traits.RoutesBack) {
+	if !anyServer(s, modes.Traits.RoutesBack) || !s.Answers() {
 		return
 	}
 	isRoute := func(w modes.Want) bool { _, ok := w.Item.(state.Route); return ok }

@@ -254,6 +254,7 @@ func (w writer) service(path string, s *inventory.Service) *yaml.Node {
 		put("scheduler_flags", list(s.Flags, plain, true)).
 		put("persistence", persistence(s)).
 		put("one_packet", yes(s.OnePacket)).
+		put("replies", w.with(wordUnless(s.Replies, inventory.RepliesExpected), s, "replies")).
 		put("directors", list(s.Directors, func(h *inventory.Host) *yaml.Node { return plain(h.Name) }, true)).
 		put("real_servers", noteEach(w.values, path+".real_servers", s.RealServers, server, bare)).node()
 }

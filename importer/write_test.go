@@ -118,6 +118,25 @@ func dump(wants []modes.Want) string {
 	return b.String()
 }
 
+// keepalived and the kernel take one_packet with nat, where no reply can come back.
+func TestOnePacketWithNAT(t *testing.T) {
+	found, err := read.IPVSAdm("dump", []byte("-A -u 192.0.2.30:514 -s rr -o\n-a -u 192.0.2.30:514 -r 198.51.100.4:514 -m -w 1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hints := importer.Hints{Source: "dump", File: "imported.yaml", NIC: "eth0"}
+	for _, a := range []string{"192.0.2.3/24", "198.51.100.3/24"} {
+		hints.Directors = append(hints.Directors, importer.DirectorHint{Name: "lb", Address: netip.MustParsePrefix(a)})
+	}
+	r, err := importer.Inventory(found, hints)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Problems)+len(r.Left) != 0 || !strings.Contains(string(r.Text), "one_packet: true\n    replies: none # assumed") {
+		t.Errorf("%v\n%v\n%s", r.Problems, r.Left, r.Text)
+	}
+}
+
 // What ipvsadm tells of a director is what the imported inventory asks of it.
 func TestLawOfDumps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

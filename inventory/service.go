@@ -20,6 +20,7 @@ func serviceOf(to **Service) form {
 	s := &Service{
 		Protocol: TCP, Scheduler: "wlc",
 		ARP: ARPSysctl, Encapsulation: Encapsulation{Type: "ipip"}, ReturnRoute: ReturnDefault,
+		Replies: RepliesExpected,
 	}
 	*to = s
 	fine := &serviceParts{protocol: true, scheduler: true}
@@ -58,6 +59,8 @@ func serviceOf(to **Service) form {
 				doc: "How long a client stays on its real server."},
 			{key: "one_packet", preset: false, form: flagOf(&s.OnePacket),
 				doc: "Whether every datagram is scheduled on its own. udp."},
+			{key: "replies", preset: s.Replies, form: choiceOf("whether replies come", []Replies{RepliesExpected, RepliesNone}, &s.Replies),
+				doc: "Whether real servers answer. With `none`, as for syslog and traps, a datagram's arrival is the proof, and there is no way back. udp."},
 			{key: "directors", required: true, form: directorsOf(&s.Directors).and(noted(&fine.directors)),
 				doc: "The hosts that get the VIP and the virtual service."},
 			{key: "real_servers", required: true, form: realServersOf(s).and(noted(&fine.realServers)),
@@ -235,6 +238,9 @@ func (d *decoder) checkUDP(s *Service, fine *serviceParts) bool {
 	}
 	if s.OnePacket {
 		refuse(".one_packet")
+	}
+	if !s.Answers() {
+		refuse(".replies")
 	}
 	if s.Persistence.Engine != "" {
 		refuse(".persistence.engine")

@@ -157,6 +157,15 @@ const (
 	ReturnNone    ReturnRoute = "none"    // somebody else sees to it
 )
 
+// Replies says whether what clients send is answered.
+type Replies string
+
+// Whether replies come.
+const (
+	RepliesExpected Replies = "expected"
+	RepliesNone     Replies = "none" // by design: syslog, traps; udp only
+)
+
 // Encapsulation is that of a tun service or real server.
 type Encapsulation struct {
 	Type     string // ipip, gue or gre; ipip unless said otherwise
@@ -193,7 +202,8 @@ type Service struct {
 	Scheduler   string   // ipvsadm's name; wlc unless said otherwise
 	Flags       []string // ipvsadm's names of the scheduler's flags, sorted: sh-fallback is flag-1
 	Persistence Persistence
-	OnePacket   bool // every datagram is scheduled on its own; udp only
+	OnePacket   bool    // every datagram is scheduled on its own; udp only
+	Replies     Replies // expected unless said otherwise
 
 	Directors   []*Host
 	RealServers []*RealServer
@@ -221,6 +231,9 @@ type RealServer struct {
 	Redirect       uint16 // tun and dr: the port on which the server really listens; 0: the service's
 	Path           string // YAML path: services[0].real_servers[1]
 }
+
+// Answers reports whether the real servers answer what clients send.
+func (s *Service) Answers() bool { return s.Replies != RepliesNone }
 
 // Has reports whether the host has the role.
 func (h *Host) Has(r Role) bool {

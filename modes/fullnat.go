@@ -49,7 +49,7 @@ func fullnatDemands(l leg) inventory.Problems {
 			out = append(out, l.problem(l.Path+".local_addresses", "use addresses in a network of the director",
 				"local address %s lies in no network of director %s, so no reply would find it", a, l.director.Name))
 		}
-		if nic, _ := l.server.Host.Egress(a); nic == nil {
+		if nic, _ := l.server.Host.Egress(a); nic == nil && l.Answers() {
 			out = append(out, l.problem(l.server.Host.Path, "give "+l.server.Host.Name+" a gateway or a route that leads to "+a.String(),
 				"real server %s has no route back to %s, the address it sees the requests come from", l.server.Host.Name, a))
 		}
@@ -81,12 +81,12 @@ func (l leg) localAddresses() []netip.Addr {
 // What each role must look like.
 
 func fullnatDirector(l leg) []Want {
-	out := []Want{
-		forwarding(l.VIP, inventory.RoleDirector, passesOn()),
-		{
-			Item: conntrack(), Role: inventory.RoleDirector,
-			Reason: Reason{ReasonConntrack, "lets the firewall see the connections of IPVS"},
-		},
+	out := []Want{{
+		Item: conntrack(), Role: inventory.RoleDirector,
+		Reason: Reason{ReasonConntrack, "lets the firewall see the connections of IPVS"},
+	}}
+	if l.Answers() {
+		out = slices.Insert(out, 0, forwarding(l.VIP, inventory.RoleDirector, passesOn()))
 	}
 	for _, a := range l.LocalAddresses {
 		if l.director.NICWith(a) == nil {

@@ -33,6 +33,9 @@ func natDemands(l leg) inventory.Problems {
 	if out := l.rewritable(rip); out != nil {
 		return out
 	}
+	if !l.Answers() {
+		return nil // no reply has to find back
+	}
 	if l.director.NICToward(rip) == nil {
 		return inventory.Problems{l.problem(l.server.Path, "give both a NIC in one network, or use fullnat, whose replies come back from anywhere",
 			"in nat the real server's replies must pass the director, so %s and %s must share a network; they share none", l.director.Name, server.Name)}
@@ -73,9 +76,12 @@ func (l leg) rewritable(rip netip.Addr) inventory.Problems {
 	case rip.Is6() != l.VIP.Is6():
 		return inventory.Problems{l.problem(l.server.Path, "give it an "+family(l.VIP)+" address, or use tun, which carries either family in either",
 			"%s keeps the address family, and real server %s is reached over %s only", l.server.Mode, l.server.Host.Name, family(rip))}
-	case l.OnePacket:
-		return inventory.Problems{l.problem(l.server.Path, "use dr or tun, or leave one_packet out",
+	case l.OnePacket && l.Answers():
+		return inventory.Problems{l.problem(l.server.Path, "use dr or tun, or leave one_packet out, or write replies: none if they answer nothing",
 			"with one_packet the director keeps no connection, so in %s it could not translate the replies of %s back", l.server.Mode, l.server.Host.Name)}
+	case l.OnePacket && l.traits().Source == SourceDirector:
+		return inventory.Problems{l.problem(l.server.Path, "use nat, dr or tun, or leave one_packet out",
+			"with one_packet the director keeps no connection, and its source NAT rule finds packets to %s by that", l.server.Host.Name)}
 	}
 	return nil
 }
@@ -83,6 +89,9 @@ func (l leg) rewritable(rip netip.Addr) inventory.Problems {
 // What each role must look like.
 
 func natDirector(l leg) []Want {
+	if !l.Answers() {
+		return []Want{l.destination()} // IPVS itself sends requests on
+	}
 	out := []Want{forwarding(l.VIP, inventory.RoleDirector, passesOn())}
 	out = append(out, l.noRedirects()...)
 	return append(out, l.destination())
@@ -122,8 +131,8 @@ func (l leg) oneArmed() bool {
 func natRealServer(l leg) []Want {
 	dip, ok := l.dip()
 	nic := l.server.Host.NICToward(dip)
-	if !ok || nic == nil {
-		return nil // natDemands has said so
+	if !ok || nic == nil || !l.Answers() {
+		return nil // natDemands has said so, or there is no way back
 	}
 	var out []Want
 	if l.VIP.Is6() && l.oneArmed() {

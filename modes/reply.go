@@ -9,6 +9,9 @@ import (
 // directReply is what dr and tun demand of the way back: replies leave the
 // real server with the VIP as their source and do not pass the director.
 func (l leg) directReply() inventory.Problems {
+	if !l.Answers() {
+		return nil
+	}
 	var out inventory.Problems
 	server := l.server.Host
 	for _, c := range l.clients() {

@@ -32,7 +32,7 @@ func (w *walker) wayBack() *wayBack {
 	if w.outer != nil {
 		source = w.outer.Source
 	}
-	if w.lost != "" || w.device == "" || !source.Is4() {
+	if w.over() || w.device == "" || !source.Is4() {
 		return nil
 	}
 	n, _ := w.nextHop(source)
@@ -156,12 +156,13 @@ type path struct {
 	entry, vip, rip, local   netip.Addr
 	mode                     inventory.Mode
 	tunnel                   inventory.Encapsulation
+	answers                  bool // there is a way back
 }
 
 func (l leg) path(c *inventory.Host) path {
 	p := path{
 		client: c, director: l.director, server: l.server.Host,
-		entry: l.entry(c).Addr(), vip: l.VIP, rip: l.rip(), mode: l.server.Mode, tunnel: l.encapsulation(),
+		entry: l.entry(c).Addr(), vip: l.VIP, rip: l.rip(), mode: l.server.Mode, tunnel: l.encapsulation(), answers: l.Answers(),
 	}
 	if len(l.LocalAddresses) != 0 {
 		p.local = l.LocalAddresses[0]

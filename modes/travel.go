@@ -10,7 +10,7 @@ import (
 
 // move is one hop.
 func (w *walker) move(from, to Station) {
-	if w.lost != "" {
+	if w.over() {
 		return
 	}
 	h := Hop{
@@ -33,7 +33,7 @@ const maxHops = 64
 func (w *walker) travel(until *inventory.Host) {
 	for range maxHops {
 		w.send(w.target())
-		if w.lost != "" {
+		if w.over() {
 			return
 		}
 		if w.outer == nil && w.source.Address.Is4() && w.has(w.at, w.source.Address) {
@@ -73,7 +73,7 @@ func (w *walker) passOn() {
 // send takes the packet from the host it is at to the next on the way to an
 // address.
 func (w *walker) send(to netip.Addr) {
-	if w.lost != "" {
+	if w.over() {
 		return
 	}
 	n, ok := w.nextHop(to)
@@ -185,9 +185,18 @@ func (w *walker) deliver() {
 	w.move(Station{Host: w.at.Name, Device: w.device}, Station{Host: w.at.Name})
 }
 
-// turn makes the program answer.
+// turn makes the program answer. Where it answers nothing the walk ends.
 func (w *walker) turn() {
-	if w.lost != "" {
+	if w.over() {
+		return
+	}
+	if !w.Answers() {
+		if w.traits().KeepsDestination {
+			w.asksInItsOwnName()
+		}
+		w.by(w.server.Host, "takes it, and sends no reply (replies: none)")
+		w.deliver()
+		w.ended = true
 		return
 	}
 	w.deliver()
@@ -200,7 +209,7 @@ func (w *walker) turn() {
 func (w *walker) arrive() {
 	asked := endpoint(w.entry(w.client))
 	switch {
-	case w.lost != "":
+	case w.over():
 	case w.source != asked:
 		w.lose("%s drops it: it has asked %s, and %s answers", w.client.Name, asked, w.source)
 	default:
@@ -218,8 +227,12 @@ func (w *walker) toDirector() {
 
 // replyDirectly is the way back that does not pass the director.
 func (w *walker) replyDirectly() {
-	_, asking := w.arpItems()
-	w.byIfSet(w.server.Host, "asks for its neighbours in its own name, not the VIP's", asking...)
+	w.asksInItsOwnName()
 	w.travel(w.client)
 	w.arrive()
+}
+
+func (w *walker) asksInItsOwnName() {
+	_, asking := w.arpItems()
+	w.byIfSet(w.server.Host, "asks for its neighbours in its own name, not the VIP's", asking...)
 }

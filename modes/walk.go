@@ -20,7 +20,7 @@ type Walk struct {
 	Director   string             `json:"director"`
 	RealServer string             `json:"real_server"`
 	Request    []Hop              `json:"request"`
-	Reply      []Hop              `json:"reply"`
+	Reply      []Hop              `json:"reply"` // of a service with replies: none, none
 	// Lost is where and why the packet does not get on; the hops end there.
 	Lost string `json:"lost,omitempty"`
 }
@@ -129,7 +129,11 @@ type walker struct {
 	reply    []Hop
 	lost     string
 	odd      []wayBack // where the packet comes in by another device than its way back
+	ended    bool      // at the real server, which does not answer
 }
+
+// over reports whether nothing more happens to the packet.
+func (w *walker) over() bool { return w.lost != "" || w.ended }
 
 // forwarded is a port forward the request has met; the gateway undoes it in
 // the reply.
@@ -156,14 +160,14 @@ func (w *walker) walk() {
 func endpoint(a netip.AddrPort) Endpoint { return Endpoint{a.Addr(), a.Port()} }
 
 func (w *walker) lose(format string, args ...any) {
-	if w.lost == "" {
+	if !w.over() {
 		w.lost = fmt.Sprintf(format, args...)
 	}
 }
 
 // by notes what a host does, with those of the items that it must have.
 func (w *walker) by(h *inventory.Host, what string, items ...state.Item) {
-	if w.lost != "" {
+	if w.over() {
 		return
 	}
 	c := Change{By: h.Name, What: what}

@@ -58,6 +58,9 @@ type probe struct {
 	// that is not there, or from packets that nobody saw: at the directors, or
 	// at the real server.
 	noTable, noSockets, noWatch, noArrival bool
+	// Of a service that answers nothing: what arrives is enough. It is not known
+	// whether an unproven one did, to a program that takes it.
+	silent, unproven bool
 }
 
 // source is the client's address as the director sees it.

@@ -525,6 +525,47 @@ func TestFollowAmongMoreThanCanBeToldApart(t *testing.T) {
 	}
 }
 
+// What nobody answers is proved by its arrival at a real server, and by the program
+// that listens there.
+func TestRunWithoutReplies(t *testing.T) {
+	listen := func(w *world, hosts ...string) {
+		for _, h := range hosts {
+			w.Traffic.Listen(h, netip.MustParseAddrPort("0.0.0.0:514"))
+		}
+	}
+	for name, test := range map[string]struct {
+		prepare func(*world)
+		opts    Options
+		want    Outcome
+		tells   string
+	}{
+		"both listen": {func(w *world) { listen(w, "web1", "web2") }, Options{}, Passed, ""},
+		"one listens": {func(w *world) { listen(w, "web1") }, Options{}, Failed, "from client: it arrived where nothing listens (it came to web2 from 192.0.2.7 for 192.0.2.53:514)"},
+		"stand-in":    {func(*world) {}, Options{StandIn: true}, Passed, ""},
+		"one cannot be asked who listens": {func(w *world) {
+			listen(w, "web1", "web2")
+			w.Traffic.Break("web2", wire.MethodListeners)
+		}, Options{}, Unknown, "from client: whether it arrived is not known"},
+		"one cannot watch": {func(w *world) {
+			listen(w, "web1", "web2")
+			w.Traffic.Break("web2", wire.MethodWatchStart)
+		}, Options{}, Unknown, "from client: whether it arrived is not known"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inv := topology(t, syslog)
+			w := newWorld(t, inv)
+			test.prepare(w)
+			r, err := Run(t.Context(), inv, w.hosts, test.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c := r.Services[0].Checks[0]; r.Outcome != test.want || !strings.Contains(c.Evidence, test.tells) {
+				t.Errorf("%s: %+v", r.Outcome, r.Services[0].Checks)
+			}
+		})
+	}
+}
+
 // Tunnels are asked both ways and need no service.
 func TestRunOfATunnel(t *testing.T) {
 	inv := topology(t, rr)

@@ -20,6 +20,7 @@ const (
 	checkTunnelled      = "tunnel-to-real-server"      // the request came in the right tunnel from the director
 	checkBypass         = "replies-bypass-director"    // replies do not come back through the director
 	checkThrough        = "replies-through-director"   // replies do
+	checkRequests       = "requests-through-director"  // replies: none; requests came through the director
 	checkFullSize       = "full-size-packets"          // the largest packets the client sends get through
 	checkOneMAC         = "one-mac-for-vip"            // the director alone answers ARP or ND
 	checkNeighbour      = "neighbour-is-director"      // arp: static; the VIP's senders know the director's MAC
@@ -156,6 +157,9 @@ func (t *tally) lines() []string {
 
 // succeeded is what a probe must have done.
 func succeeded(s *inventory.Service) string {
+	if !s.Answers() {
+		return "arrived"
+	}
 	if s.Protocol == inventory.UDP {
 		return "answered"
 	}
@@ -163,10 +167,14 @@ func succeeded(s *inventory.Service) string {
 }
 
 func judgeReachability(s *inventory.Service, ev *evidence) Check {
-	var wrong tally
+	var wrong, open tally
 	connected := 0
 	for _, p := range ev.probes {
-		if p.failed == "" {
+		switch {
+		case p.unproven:
+			open.add("from %s: whether it arrived is not known", p.client)
+			continue
+		case p.failed == "":
 			connected++
 			continue
 		}
@@ -184,7 +192,7 @@ func judgeReachability(s *inventory.Service, ev *evidence) Check {
 		}
 	}
 	return ev.check(checkReachability, finding{
-		wrong: append(wrong.lines(), ev.broken...), seen: seen, facts: Facts{Counted: len(ev.probes), Right: connected},
+		wrong: append(wrong.lines(), ev.broken...), open: open.lines(), seen: seen, facts: Facts{Counted: len(ev.probes), Right: connected},
 	})
 }
 
@@ -201,6 +209,8 @@ func (p *probe) trail(s *inventory.Service) string {
 	switch {
 	case p.stage() == StageNotSent:
 		return "the client sent nothing"
+	case p.silent && p.arrived != nil:
+		return fmt.Sprintf("it came to %s %s", p.server.Host.Name, p.asArrived())
 	case s.OnePacket && p.server != nil:
 		return "it came to " + p.server.Host.Name + p.withoutReply()
 	case p.row == nil:
@@ -302,7 +312,7 @@ func judgeServerKnown(s *inventory.Service, ev *evidence) Check {
 		where = "in the connection table of the director and among the packets that came in at a real server"
 	}
 	for _, p := range ev.probes {
-		if p.failed != "" {
+		if p.failed != "" || p.unproven {
 			continue
 		}
 		connected++

@@ -132,7 +132,7 @@ const (
 // stage is how far the probe came.
 func (p *probe) stage() Stage {
 	switch {
-	case p.failed == "":
+	case p.failed == "" && !p.silent:
 		return StageBack
 	case p.replies != 0:
 		return StageAnswered

@@ -15,19 +15,21 @@ import (
 type rowCheck struct {
 	of    func(modes.Traits) bool
 	judge func(s *inventory.Service, ev *evidence, probes []*probe) Check
+	// replies are what it looks at; without them it is left out.
+	replies bool
 }
 
 // table is what the forwarding modes differ in: the source and the destination
 // the real server sees, the way of the replies, and what brings the request.
 func table() []rowCheck {
 	return []rowCheck{
-		{func(t modes.Traits) bool { return t.Source == modes.SourceClient }, judgeSourceIsClient},
-		{func(t modes.Traits) bool { return t.Source == modes.SourceDirector }, judgeSourceIsDirector},
-		{func(t modes.Traits) bool { return t.KeepsDestination }, judgeDestinationIsVIP},
-		{func(t modes.Traits) bool { return !t.KeepsDestination }, judgeDestinationIsServer},
-		{func(t modes.Traits) bool { return t.Tunnelled }, judgeTunnelled},
-		{func(t modes.Traits) bool { return !t.RepliesThroughDirector }, judgeRepliesBypassDirector},
-		{func(t modes.Traits) bool { return t.RepliesThroughDirector }, judgeRepliesThroughDirector},
+		{of: func(t modes.Traits) bool { return t.Source == modes.SourceClient }, judge: judgeSourceIsClient},
+		{of: func(t modes.Traits) bool { return t.Source == modes.SourceDirector }, judge: judgeSourceIsDirector},
+		{of: func(t modes.Traits) bool { return t.KeepsDestination }, judge: judgeDestinationIsVIP},
+		{of: func(t modes.Traits) bool { return !t.KeepsDestination }, judge: judgeDestinationIsServer},
+		{of: func(t modes.Traits) bool { return t.Tunnelled }, judge: judgeTunnelled},
+		{of: func(t modes.Traits) bool { return !t.RepliesThroughDirector }, judge: judgeRepliesBypassDirector, replies: true},
+		{of: func(t modes.Traits) bool { return t.RepliesThroughDirector }, judge: judgeRepliesThroughDirector, replies: true},
 	}
 }
 
@@ -57,9 +59,12 @@ func judgeRows(s *inventory.Service, ev *evidence) []Check {
 		for m := range met {
 			wanted = wanted || row.of(modes.TraitsOf(m))
 		}
-		if wanted {
+		if wanted && (s.Answers() || !row.replies) {
 			out = append(out, row.judge(s, ev, probes))
 		}
+	}
+	if !s.Answers() {
+		out = append(out, judgeRequestsThroughDirector(s, ev))
 	}
 	return out
 }
@@ -156,9 +161,15 @@ func ownOf(r *inventory.RealServer, s *inventory.Service, a netip.Addr) bool {
 	return a == s.VIP || slices.Contains(addressesOf(r.Host), a)
 }
 
-func judgeDestinationIsServer(_ *inventory.Service, ev *evidence, probes []*probe) Check {
+func judgeDestinationIsServer(s *inventory.Service, ev *evidence, probes []*probe) Check {
 	return judgeSeen(ev, checkDestServer, "their own address and port", probes, func(p *probe, _, to netip.AddrPort) string {
-		if p.row == nil || to == p.row.Destination {
+		if p.row == nil { // the director keeps none
+			if want := arrivalAddresses(s, p.server, p.vip.Port()); !slices.Contains(want, to) {
+				return fmt.Sprintf("destination %s instead of %s", to, joined(want))
+			}
+			return ""
+		}
+		if to == p.row.Destination {
 			return ""
 		}
 		return fmt.Sprintf("destination %s instead of %s", to, p.row.Destination)
@@ -230,13 +241,17 @@ func passageOf(probes []*probe) passage {
 	return out
 }
 
-func (w passage) text(s *inventory.Service) string {
+func directorNames(s *inventory.Service) string {
 	var names []string
 	for _, d := range s.Directors {
 		names = append(names, d.Name)
 	}
+	return strings.Join(names, " and ")
+}
+
+func (w passage) text(s *inventory.Service) string {
 	return fmt.Sprintf("director %s saw %s and %s of %s",
-		strings.Join(names, " and "), count(w.requests, "request packet"), count(w.replies, "reply packet"), count(w.watched, "probe"))
+		directorNames(s), count(w.requests, "request packet"), count(w.replies, "reply packet"), count(w.watched, "probe"))
 }
 
 // finding is what either way of the replies demands; wrong is what more is wrong.
@@ -266,4 +281,26 @@ func judgeRepliesBypassDirector(s *inventory.Service, ev *evidence, probes []*pr
 func judgeRepliesThroughDirector(s *inventory.Service, ev *evidence, probes []*probe) Check {
 	w := passageOf(probes)
 	return ev.check(checkThrough, w.finding(s, append(w.unanswered.lines(), w.stopped.lines()...)), checkReplies)
+}
+
+// judgeRequestsThroughDirector is what is left of the two where nobody answers.
+func judgeRequestsThroughDirector(s *inventory.Service, ev *evidence) Check {
+	f, watched, right, requests := finding{}, 0, 0, 0
+	for _, p := range ev.probes {
+		if p.noWatch || p.arrived == nil {
+			continue // it is not known, or told by reachability
+		}
+		watched++
+		if requests += p.requests; p.requests != 0 {
+			right++
+		}
+	}
+	if watched != 0 {
+		f.seen = fmt.Sprintf("director %s saw %s of %s that arrived", directorNames(s), count(requests, "request packet"), count(watched, "probe"))
+		f.facts = Facts{Counted: watched, Right: right, Requests: requests}
+	}
+	if right < watched {
+		f.wrong = []string{fmt.Sprintf("%s came through without a packet at the director", count(watched-right, "probe"))}
+	}
+	return ev.check(checkRequests, f, checkReplies)
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/lvsform/lvsform/modes"
 )
 
-// listening is what each real server's host listens on. It is asked for only
-// where something depends on it.
+// listening is what each real server's host listens on; one that could not be
+// asked is left out. It is asked for only where something depends on it.
 func (g *gatherer) listening(ctx context.Context, s *inventory.Service, ev *evidence) map[string][]netip.AddrPort {
 	everyPort := s.FWMark == 0 && s.Port == 0
-	if !everyPort && !g.opts.StandIn {
+	if !everyPort && !g.opts.StandIn && s.Answers() {
 		return nil
 	}
 	out := map[string][]netip.AddrPort{}
@@ -24,8 +24,9 @@ func (g *gatherer) listening(ctx context.Context, s *inventory.Service, ev *evid
 		func(*inventory.Host) any { return wire.ListenersRequest{Protocol: protocolOf(s)} }) {
 		if r.err != nil {
 			ev.trouble(checkReachability, r.err)
+			continue
 		}
-		out[r.host] = r.got.Addresses
+		out[r.host] = append([]netip.AddrPort{}, r.got.Addresses...)
 	}
 	return out
 }

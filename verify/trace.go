@@ -75,6 +75,34 @@ func (t *trial) follow() {
 	}
 }
 
+// takeArrivals settles what became of datagrams that nobody answers: each must
+// have come to a real server, on which something listens for it.
+func (t *trial) takeArrivals(listening map[string][]netip.AddrPort) {
+	if t.service.Answers() {
+		return
+	}
+	for i := range t.ev.probes {
+		p := &t.ev.probes[i]
+		p.silent = true
+		switch {
+		case p.failed != "":
+		case p.arrived == nil && p.noArrival:
+			p.unproven = true
+		case p.arrived == nil:
+			p.failed = "it did not arrive"
+		case t.opts.StandIn: // then something does listen, or there is trouble
+		default:
+			there, asked := listening[p.server.Host.Name]
+			heard := slices.ContainsFunc(arrivalAddresses(t.service, p.server, p.vip.Port()), func(a netip.AddrPort) bool {
+				return listens(there, a.Addr(), a.Port())
+			})
+			if p.unproven = !asked; asked && !heard {
+				p.failed = "it arrived where nothing listens"
+			}
+		}
+	}
+}
+
 // toldApart reports whether nothing that came in was merely counted.
 func toldApart(seen []flow.Sighting) bool {
 	return !slices.ContainsFunc(seen, func(s flow.Sighting) bool { return !s.To.IsValid() })

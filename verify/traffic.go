@@ -46,6 +46,7 @@ func (g *gatherer) traffic(ctx context.Context, s *inventory.Service, ev *eviden
 	t.requests()
 	t.lookUpConnections(ctx)
 	t.follow()
+	t.takeArrivals(listening)
 	t.lookUpSockets(ctx)
 	t.close(ctx)
 }
@@ -245,7 +246,7 @@ func (t *trial) open(ctx context.Context, n int) {
 		t.opts.Progress(fmt.Sprintf("%s: %s from %s", t.service.Name, count(n, "probe"), to.client.Name))
 		opened, err := ask[wire.ProbeOpened](ctx, t.gatherer, to.client.Name, "open connections", t.openLimit(n), wire.MethodProbeOpen, wire.ProbeOpenRequest{
 			Protocol: state.Protocol(t.service.Protocol), Address: to.entry, Count: n, Timeout: t.opts.Timeout,
-			Hold: min(t.limit+callLimit, maxHold),
+			Hold: min(t.limit+callLimit, maxHold), Silent: !t.service.Answers(),
 		})
 		if err != nil {
 			t.ev.trouble(checkReachability, err)

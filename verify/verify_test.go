@@ -51,6 +51,7 @@ const (
 	fullnat = "vip: 192.0.2.30, port: 80, mode: fullnat, scheduler: rr, local_addresses: [192.0.2.40, 192.0.2.41], real_servers: [{host: web1, port: 8080}, {host: web2, port: 8080}]"
 	// What Kubernetes calls a NodePort: the VIP is the director's own, and only, address.
 	nodePort = "vip: 192.0.2.3, port: 30080, mode: fullnat, scheduler: rr, real_servers: [{host: web1, port: 8080}, {host: web2, port: 8080}]"
+	syslog   = "vip: 192.0.2.53, port: 514, protocol: udp, replies: none, mode: dr, scheduler: rr, real_servers: [web1, web2]"
 	mixed    = "vip: 192.0.2.30, port: 80, mode: dr, scheduler: rr, real_servers: [web1, {host: web2, mode: fullnat, port: 8080}]"
 	dns      = "vip: 192.0.2.53, port: 53, protocol: udp, mode: dr, scheduler: rr, real_servers: [web1, web2]"
 )
@@ -101,6 +102,9 @@ func good(s *inventory.Service) *evidence {
 		}
 		if s.OnePacket {
 			p.row, p.director = nil, ""
+		}
+		if p.silent = !s.Answers(); p.silent {
+			p.replies = 0
 		}
 		ev.probes = append(ev.probes, p)
 	}
@@ -404,6 +408,29 @@ func TestJudge(t *testing.T) {
 		}},
 		{"udp, refused", dns, func(_ *inventory.Service, ev *evidence) { ev.probes[0].failed = "connection refused" }},
 		{"udp, not seen at a real server", dns, func(_ *inventory.Service, ev *evidence) { ev.probes[0].arrived = nil }},
+
+		{"good udp without replies", syslog, pass},
+		{"good nat one-packet without replies", "vip: 192.0.2.53, port: 514, protocol: udp, mode: nat, one_packet: true, replies: none, scheduler: rr, real_servers: [web1, web2]", pass},
+		{"no replies, one did not arrive", syslog, func(_ *inventory.Service, ev *evidence) {
+			ev.probes[0].failed, ev.probes[0].arrived = "it did not arrive", nil
+		}},
+		{"no replies, nothing listens", syslog, func(_ *inventory.Service, ev *evidence) {
+			for _, i := range []int{1, 3} {
+				ev.probes[i].failed = "it arrived where nothing listens"
+			}
+		}},
+		{"no replies, one real server cannot be asked", syslog, func(_ *inventory.Service, ev *evidence) {
+			ev.trouble(checkArrival, fmt.Errorf("web2: watch for packets: i/o timeout"))
+			ev.trouble(checkReachability, fmt.Errorf("web2: list listening sockets: i/o timeout"))
+			for _, i := range []int{1, 3} {
+				ev.probes[i].arrived, ev.probes[i].noArrival, ev.probes[i].unproven = nil, true, true
+			}
+		}},
+		{"no replies, around the director", syslog, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				ev.probes[i].row, ev.probes[i].requests = nil, 0
+			}
+		}},
 
 		{"hung up", rr, func(_ *inventory.Service, ev *evidence) {
 			for i := range ev.probes {

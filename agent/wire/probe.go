@@ -61,6 +61,9 @@ type ProbeOpenRequest struct {
 	Count    int            `json:"count"`
 	Timeout  time.Duration  `json:"timeout"` // of each connection; nanoseconds
 	Hold     time.Duration  `json:"hold"`    // until the agent closes them by itself; nanoseconds
+	// Silent is for services that answer nothing: a datagram is sent once, and
+	// fails only when it is refused.
+	Silent bool `json:"silent,omitempty"`
 }
 
 // ProbeOpened has a probe for each connection that was asked for, in the order

@@ -115,8 +115,15 @@ func service(t *rapid.T, n int) string {
 	line("scheduler: %s", pick("scheduler", "rr", "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"))
 	if rapid.IntRange(0, 3).Draw(t, "persistent") == 0 {
 		line("persistence: %d", rapid.IntRange(1, 600).Draw(t, "persistence"))
-	} else if protocol == "udp" && mode != "nat" && mode != "fullnat" && rapid.Bool().Draw(t, "one packet") {
-		line("one_packet: true")
+	} else if protocol == "udp" {
+		// In nat and fullnat it leaves settings out, and no live host tells an
+		// importer why they are not there.
+		if (mode == "dr" || mode == "tun") && rapid.IntRange(0, 2).Draw(t, "replies") == 0 {
+			line("replies: none")
+		}
+		if mode != "nat" && mode != "fullnat" && rapid.Bool().Draw(t, "one packet") {
+			line("one_packet: true")
+		}
 	}
 	from := candidates(mode)
 	switch mode {
