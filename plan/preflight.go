@@ -107,6 +107,8 @@ func filtered(w modes.Want, host state.Host) string {
 	effective := max(filter(device), filter("all"))
 	own, all := state.ConfSysctl("ipv4", device, "rp_filter"), state.ConfSysctl("ipv4", "all", "rp_filter")
 	switch {
+	case effective == "" || effective == "0": // as far as is known
+		return ""
 	case way == device || way != "" && effective != "1": // by a route that the inventory does not have
 		return ""
 	case way != "":
