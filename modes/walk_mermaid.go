@@ -13,23 +13,23 @@ func (ws Walks) WriteMermaid(w io.Writer) error {
 	var b bytes.Buffer
 	b.WriteString("sequenceDiagram\n")
 	d := diagram{&b, map[string]string{}}
-	for _, walk := range ws.Walks {
-		for _, hops := range [][]Hop{walk.Request, walk.Reply} {
+	for _, walk := range ws.all() {
+		for _, hops := range [][]Hop{walk.request, walk.reply} {
 			for _, h := range hops {
 				d.participant(h.From.name())
 				d.participant(h.To.name())
 			}
 		}
 	}
-	for _, walk := range ws.Walks {
-		if len(walk.Request) == 0 {
+	for _, walk := range ws.all() {
+		if len(walk.request) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "    Note over %s: %s\n", d.ids[walk.Client], mermaidText(walk.title()))
-		d.way(walk.Request, "->>")
-		d.way(walk.Reply, "-->>")
-		if walk.Lost != "" {
-			fmt.Fprintf(&b, "    Note over %s: LOST: %s\n", d.ids[walk.Client], mermaidText(walk.Lost))
+		fmt.Fprintf(&b, "    Note over %s: %s\n", d.ids[walk.start], mermaidText(walk.title))
+		d.way(walk.request, "->>", walk.sees)
+		d.way(walk.reply, "-->>", walk.sees)
+		if walk.lost != "" {
+			fmt.Fprintf(&b, "    Note over %s: LOST: %s\n", d.ids[walk.start], mermaidText(walk.lost))
 		}
 	}
 	_, err := w.Write(b.Bytes())
@@ -51,7 +51,7 @@ func (d diagram) participant(name string) {
 	}
 }
 
-func (d diagram) way(hops []Hop, arrow string) {
+func (d diagram) way(hops []Hop, arrow, sees string) {
 	for _, h := range hops {
 		from := d.ids[h.From.name()]
 		for _, c := range h.Changes {
@@ -67,7 +67,7 @@ func (d diagram) way(hops []Hop, arrow string) {
 			fmt.Fprintf(d, "    Note over %s: %s\n", at, strings.Join(lines, "<br/>"))
 		}
 		if h.toProgram() {
-			fmt.Fprintf(d, "    Note over %s: its program sees %s\n", from, mermaidText(h.addresses()))
+			fmt.Fprintf(d, "    Note over %s: %s %s\n", from, sees, mermaidText(h.addresses()))
 			continue
 		}
 		text := h.addresses()

@@ -26,6 +26,9 @@ func walks(inv *inventory.Inventory) modes.Walks {
 			}
 		}
 	}
+	for _, t := range inv.Tunnels {
+		out.Tunnels = append(out.Tunnels, modes.ExplainTunnel(inv, t))
+	}
 	return out
 }
 
@@ -55,6 +58,11 @@ func TestWalkFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden.Assert(t, text.String(), "walk/dr-one-subnet.txt")
+	text.Reset()
+	if err := walks(load(t, "../examples/tutorials/gre-tunnel/lvsform.yaml")).WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	golden.Assert(t, text.String(), "walk/gre-tunnel.txt")
 	for file, ws := range map[string]modes.Walks{
 		"walk/dr-one-subnet.mermaid": tutorial,
 		"walk/tun-gue.mermaid":       walks(load(t, "testdata/walk/tun-gue.yaml")),
@@ -88,7 +96,22 @@ func namesTheSettings(t rapid.TB, inv *inventory.Inventory) {
 	t.Helper()
 	desired := settings(modes.Desire(inv, nil))
 	named := map[string]bool{}
-	for _, walk := range walks(inv).Walks {
+	all := walks(inv)
+	for _, walk := range all.Tunnels {
+		if walk.Lost != "" || len(walk.Reply) == 0 {
+			t.Errorf("tunnel %s: %s -> %s: lost: %s", walk.Tunnel, walk.From, walk.To, walk.Lost)
+		}
+		for _, h := range slices.Concat(walk.Request, walk.Reply) {
+			for _, c := range h.Changes {
+				for _, setting := range c.Settings {
+					if s := c.By + ": " + state.Text(setting.Item); !desired[s] {
+						t.Errorf("tunnel %s: the walk names what nobody wants of %s", walk.Tunnel, s)
+					}
+				}
+			}
+		}
+	}
+	for _, walk := range all.Walks {
 		if walk.Lost != "" {
 			t.Errorf("service %s: %s -> %s: lost: %s", walk.Service, walk.Client, walk.RealServer, walk.Lost)
 		}

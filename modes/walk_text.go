@@ -14,21 +14,43 @@ const WalksVersion = "2"
 type Walks struct {
 	FormatVersion string `json:"format_version"`
 	Walks         []Walk `json:"walks"`
+	// Tunnels are those of the point-to-point tunnels.
+	Tunnels []TunnelWalk `json:"tunnels,omitempty"`
+}
+
+// drawn is what both forms draw of a walk.
+type drawn struct {
+	title, start   string // start is the host where it begins
+	sees           string // what the host at the end does with the packet
+	request, reply []Hop
+	lost           string
+}
+
+// all are the walks in the order in which they are drawn.
+func (ws Walks) all() []drawn {
+	var out []drawn
+	for _, w := range ws.Walks {
+		out = append(out, drawn{w.title(), w.Client, "its program sees", w.Request, w.Reply, w.Lost})
+	}
+	for _, w := range ws.Tunnels {
+		out = append(out, drawn{w.title(), w.From, "it gets", w.Request, w.Reply, w.Lost})
+	}
+	return out
 }
 
 // WriteText draws the walks for people, from the top down: who has the packet,
 // what it does, and below the bar what the packet then looks like.
 func (ws Walks) WriteText(w io.Writer) error {
 	var b bytes.Buffer
-	for i, walk := range ws.Walks {
+	for i, walk := range ws.all() {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(&b, "%s\n", walk.title())
-		writeWay(&b, "request", walk.Request)
-		writeWay(&b, "reply", walk.Reply)
-		if walk.Lost != "" {
-			fmt.Fprintf(&b, "\n  LOST: %s\n", walk.Lost)
+		fmt.Fprintf(&b, "%s\n", walk.title)
+		writeWay(&b, "request", walk.request, walk.sees)
+		writeWay(&b, "reply", walk.reply, walk.sees)
+		if walk.lost != "" {
+			fmt.Fprintf(&b, "\n  LOST: %s\n", walk.lost)
 		}
 	}
 	_, err := w.Write(b.Bytes())
@@ -39,7 +61,7 @@ func (walk Walk) title() string {
 	return fmt.Sprintf("%s  %s  %s  %s -> %s", walk.Service, walk.Protocol, walk.Mode, walk.Client, walk.RealServer)
 }
 
-func writeWay(b *bytes.Buffer, name string, hops []Hop) {
+func writeWay(b *bytes.Buffer, name string, hops []Hop, sees string) {
 	if len(hops) == 0 {
 		return
 	}
@@ -59,7 +81,7 @@ func writeWay(b *bytes.Buffer, name string, hops []Hop) {
 			}
 		}
 		if h.toProgram() {
-			fmt.Fprintf(b, "    = its program sees %s\n", h.addresses())
+			fmt.Fprintf(b, "    = %s %s\n", sees, h.addresses())
 			continue
 		}
 		inner := ""

@@ -17,10 +17,10 @@ func newExplain() *cobra.Command {
 		asJSON                 bool
 	)
 	cmd := &cobra.Command{
-		Use:   "explain [FILE [SERVICE]]",
+		Use:   "explain [FILE [SERVICE | TUNNEL]]",
 		Short: "Show how a packet travels to each service, and how the reply comes back",
-		Long: `Show how a packet travels to each service, or to SERVICE alone, and how the
-reply comes back. Every hop has its addresses. Every change of the packet has
+		Long: `Show how a packet travels to each service and through each tunnel, or to SERVICE
+or through TUNNEL alone, and how the reply comes back. Every hop has its addresses. Every change of the packet has
 the host that makes it, and the setting that allows it. The inventory FILE is
 enough for this: no host is contacted.
 
@@ -65,7 +65,7 @@ of each forwarding mode. Flags choose others.`,
 // explain computes the walks that were asked for; an empty name asks for the
 // first, or for each service.
 func explain(inv *inventory.Inventory, service, client, server string) (modes.Walks, error) {
-	out := modes.Walks{FormatVersion: modes.WalksVersion}
+	out := modes.Walks{FormatVersion: modes.WalksVersion, Walks: []modes.Walk{}}
 	for _, s := range inv.Services {
 		if service != "" && s.Name != service {
 			continue
@@ -83,7 +83,12 @@ func explain(inv *inventory.Inventory, service, client, server string) (modes.Wa
 			seen[r.Mode] = true
 		}
 	}
-	if len(out.Walks) == 0 {
+	for _, t := range inv.Tunnels {
+		if client+server == "" && (service == "" || t.Name == service) {
+			out.Tunnels = append(out.Tunnels, modes.ExplainTunnel(inv, t))
+		}
+	}
+	if len(out.Walks)+len(out.Tunnels) == 0 {
 		return out, nothingToExplain(inv, service, client, server)
 	}
 	return out, nil
@@ -92,7 +97,11 @@ func explain(inv *inventory.Inventory, service, client, server string) (modes.Wa
 // nothingToExplain says why there is no such walk.
 func nothingToExplain(inv *inventory.Inventory, service, client, server string) error {
 	if !slices.ContainsFunc(inv.Services, func(s *inventory.Service) bool { return service == "" || s.Name == service }) {
-		return fault.New(fault.Input, "%s", strings.TrimSpace("the inventory has no service "+service))
+		what := "no service "
+		if client+server == "" && len(inv.Tunnels) != 0 {
+			what = "no service and no tunnel "
+		}
+		return fault.New(fault.Input, "%s", strings.TrimSpace("the inventory has "+what+service))
 	}
 	var asked []string
 	if client != "" {
