@@ -27,7 +27,13 @@ func Inventory(f *read.Found, hints Hints) (*Result, error) {
 		return &Result{Inventory: b.inv, Left: b.left}, nil
 	}
 	b.addNetworks()
+	if hints.Lab {
+		b.labDirector()
+	}
 	b.addDirector()
+	if hints.Lab {
+		b.labReach()
+	}
 	b.checkReach()
 	if len(b.unknown) != 0 {
 		return nil, b.unknown
@@ -42,6 +48,9 @@ func Inventory(f *read.Found, hints Hints) (*Result, error) {
 	})
 	b.leaveVIPs()
 	b.addSettings()
+	if hints.Lab {
+		b.addLab()
+	}
 	return b.finish(hints)
 }
 
@@ -93,6 +102,8 @@ type builder struct {
 	hints    Hints
 	director *inventory.Host
 	unknown  Unknown
+	taken    map[netip.Addr]bool // addresses of the source and the sketch, once there is a lab
+	made     []netip.Addr        // addresses that the source does not tell
 }
 
 // addNetworks makes networks of the prefixes that are told: by the user, then
@@ -274,7 +285,7 @@ func (b *builder) checkReach() {
 		return b.director != nil && b.director.NICToward(a) != nil
 	}
 	routed := func(a netip.Addr) bool {
-		return slices.ContainsFunc(b.hints.Gateways, func(g netip.Addr) bool { return g.Is4() == a.Is4() })
+		return b.hints.Lab || slices.ContainsFunc(b.hints.Gateways, func(g netip.Addr) bool { return g.Is4() == a.Is4() })
 	}
 	seen := map[netip.Addr]bool{}
 	var tunnelled []netip.Addr

@@ -20,6 +20,9 @@ type Hints struct {
 	Directors []DirectorHint
 	Gateways  []netip.Addr // the director's default routes
 	Marks     []Mark
+	// Lab asks for what a lab needs beside a text: a client, a router, servers
+	// that answer, and whatever is not told. Live ignores it.
+	Lab bool
 }
 
 // NamedPrefix is a network's prefix with the name it is to have.

@@ -3,6 +3,7 @@ package importer
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/lvsform/lvsform/importer/read"
 	"github.com/lvsform/lvsform/inventory"
@@ -43,11 +44,14 @@ func (d *sketch) assume(of any, key, what, why string) {
 func (d *sketch) finish(hints Hints) (*Result, error) {
 	for {
 		read.SortLeft(d.left)
-		text, written, err := d.text(hints.Source)
+		text, written, err := d.text(hints)
 		if err != nil {
 			return nil, err
 		}
 		inv, err := inventory.Parse(hints.File, text)
+		if err == nil && hints.Lab && d.dropServers(modes.Check(inv), written) {
+			continue
+		}
 		if err == nil {
 			return &Result{Text: text, Inventory: inv, Left: d.left, Assumed: d.assumed, Problems: modes.Check(inv)}, nil
 		}
@@ -61,8 +65,11 @@ func (d *sketch) finish(hints Hints) (*Result, error) {
 // maxLeft is how many lines of the list of what is left stand in the inventory itself.
 const maxLeft = 200
 
-func (d *sketch) text(source string) ([]byte, values, error) {
-	head := []string{"Imported by lvsform from " + source + "."}
+func (d *sketch) text(hints Hints) ([]byte, values, error) {
+	head := []string{"Imported by lvsform from " + hints.Source + "."}
+	if hints.Lab {
+		head = append(head, "It is for lvsform lab: what is made up is not on real hosts.")
+	}
 	if len(d.left) != 0 {
 		head = append(head, "", "Not carried over:")
 		list := ListLeft(d.left)
@@ -116,6 +123,20 @@ func (d *sketch) drop(problems inventory.Problems, written values) bool {
 		}
 	}
 	return true
+}
+
+// dropServers takes the real servers out of the sketch whose service cannot
+// work with them, and reports whether there were any.
+func (d *sketch) dropServers(problems inventory.Problems, written values) bool {
+	var theirs inventory.Problems
+	for _, p := range problems {
+		switch written.around(p.Path).(type) {
+		case *inventory.RealServer, *inventory.Service:
+			_, p.What, _ = strings.Cut(p.What, ": ") // the service is told where it is left
+			theirs = append(theirs, p)
+		}
+	}
+	return d.drop(theirs, written)
 }
 
 // keep is what is not gone.

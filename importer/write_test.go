@@ -227,7 +227,7 @@ func TestAnyFound(t *testing.T) {
 			}
 			f.Services = append(f.Services, s)
 		}
-		hints := importer.Hints{Topology: "drawn", NIC: "eth0", File: "imported.yaml"}
+		hints := importer.Hints{Topology: "drawn", NIC: "eth0", File: "imported.yaml", Lab: rapid.Bool().Draw(t, "lab")}
 		if rapid.Bool().Draw(t, "told") {
 			hints.Directors = []importer.DirectorHint{{Name: "lb", Address: netip.MustParsePrefix("192.0.2.3/32")}}
 		}
@@ -299,26 +299,33 @@ the source does not tell the way to real server 203.0.113.4; if it is in no netw
 	}
 }
 
+// drawDump draws a dump of services whose real servers are in several networks.
+func drawDump(t *rapid.T) string {
+	networks := []string{"192.0.2.", "198.51.100.", "203.0.113.", "10.1.2.", "10.3.4.", "2001:db8:1::", "2001:db8:2::"}
+	var text strings.Builder
+	for i := range rapid.IntRange(1, 6).Draw(t, "services") {
+		six := rapid.Bool().Draw(t, "IPv6")
+		vip := map[bool]string{false: "192.0.2.30", true: "[2001:db8:1::30]"}[six]
+		fmt.Fprintf(&text, "-A -t %s:%d -s rr\n", vip, i+1)
+		for j := range rapid.IntRange(1, 6).Draw(t, "servers") {
+			in := networks[:5]
+			if six {
+				in = networks[5:]
+			}
+			a := netip.MustParseAddr(rapid.SampledFrom(in).Draw(t, "network") + fmt.Sprint(j+40))
+			how := rapid.SampledFrom([]string{"-g", "-m", "-i"}).Draw(t, "how")
+			fmt.Fprintf(&text, "-a -t %s:%d -r %s %s\n", vip, i+1, netip.AddrPortFrom(a, uint16(i+1)), how)
+		}
+	}
+	return text.String()
+}
+
 // Whoever answers every question has an inventory: none leads to a next one.
 func TestAnswersSuffice(t *testing.T) {
 	networks := []string{"192.0.2.", "198.51.100.", "203.0.113.", "10.1.2.", "10.3.4.", "2001:db8:1::", "2001:db8:2::"}
 	rapid.Check(t, func(t *rapid.T) {
-		var text strings.Builder
-		for i := range rapid.IntRange(1, 6).Draw(t, "services") {
-			six := rapid.Bool().Draw(t, "IPv6")
-			vip := map[bool]string{false: "192.0.2.30", true: "[2001:db8:1::30]"}[six]
-			fmt.Fprintf(&text, "-A -t %s:%d -s rr\n", vip, i+1)
-			for j := range rapid.IntRange(1, 6).Draw(t, "servers") {
-				in := networks[:5]
-				if six {
-					in = networks[5:]
-				}
-				a := netip.MustParseAddr(rapid.SampledFrom(in).Draw(t, "network") + fmt.Sprint(j+40))
-				how := rapid.SampledFrom([]string{"-g", "-m", "-i"}).Draw(t, "how")
-				fmt.Fprintf(&text, "-a -t %s:%d -r %s %s\n", vip, i+1, netip.AddrPortFrom(a, uint16(i+1)), how)
-			}
-		}
-		found, err := read.IPVSAdm("dump", []byte(text.String()))
+		text := drawDump(t)
+		found, err := read.IPVSAdm("dump", []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}

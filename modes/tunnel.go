@@ -8,12 +8,21 @@ import (
 	"github.com/lvsform/lvsform/state"
 )
 
+// fallbackModules are the modules of the tunnel devices that the kernel makes
+// itself.
+func fallbackModules() map[string]string {
+	return map[string]string{"tunl0": "ipip", "gre0": "ip_gre", "sit0": "sit", "ip6tnl0": "ip6_tunnel", "ip6gre0": "ip6_gre"}
+}
+
+// ComesWithModule reports whether the kernel makes a device of that name when
+// it loads a tunnel module, so that a vip_device of that name need not be there.
+func ComesWithModule(device string) bool { return fallbackModules()[device] != "" }
+
 // fallbackDevice asks for the module a tunnel device comes with, for devices
 // that come with one.
 func fallbackDevice(link string, role inventory.Role, reason Reason) []Want {
-	modules := map[string]string{"tunl0": "ipip", "gre0": "ip_gre", "sit0": "sit", "ip6tnl0": "ip6_tunnel", "ip6gre0": "ip6_gre"}
-	m, ok := modules[link]
-	if !ok {
+	m := fallbackModules()[link]
+	if m == "" {
 		return nil
 	}
 	return []Want{{Item: state.Module{Name: m}, Role: role, Reason: reason}}

@@ -133,6 +133,7 @@ func newImportText(kind, what string, parse reader) *cobra.Command {
 		directors []string
 		gateways  []string
 		marks     []string
+		lab       bool
 	)
 	cmd := &cobra.Command{
 		Use:   kind + " FILE",
@@ -158,6 +159,7 @@ the error names the flag that states it.`,
 			if hints.Marks, err = parseMarks(marks); err != nil {
 				return err
 			}
+			hints.Lab = lab
 			data, err := readSource(cmd, args[0])
 			if err != nil {
 				return err
@@ -182,6 +184,7 @@ the error names the flag that states it.`,
 	}
 	f.add(cmd)
 	cmd.Flags().StringArrayVar(&directors, "director", nil, "the director's own address as NAME=ADDRESS[/LENGTH][%NIC]; repeat it for each of its NICs. NAME alone is enough if the source has the address")
+	cmd.Flags().BoolVar(&lab, "lab", false, "make the inventory one for lvsform lab: with a client, a router and servers that answer; what is not told is made up")
 	cmd.Flags().StringArrayVar(&gateways, "gateway", nil, "the director's default router; repeat it for the other family, IPv4 or IPv6")
 	cmd.Flags().StringArrayVar(&marks, "fwmark", nil, "which packets have a firewall mark, as MARK=VIP:PORT[,PORT...][/PROTOCOL]; repeat it for each mark")
 	return cmd

@@ -25,10 +25,11 @@ func TestImport(t *testing.T) {
 		flags      []string
 	}{
 		{"keepalived", "keepalived.conf", nil},
+		{"keepalived", "lab.conf", []string{"--lab"}},
 		{"ldirectord", "ldirectord.cf", []string{"--director", "lb=192.0.2.3/24%ens33", "--network", "lan=192.0.2.0/24"}},
 		{"ipvsadm", "dump.txt", []string{"--director", "lb=192.0.2.3"}},
 	} {
-		t.Run(c.kind, func(t *testing.T) {
+		t.Run(c.file, func(t *testing.T) {
 			file := filepath.Join("testdata", "import", c.file)
 			var out, report bytes.Buffer
 			root := newRoot()
@@ -49,6 +50,19 @@ func TestImport(t *testing.T) {
 			golden.Assert(t, out.String(), stem+".yaml")
 			golden.Assert(t, report.String(), stem+".report")
 		})
+	}
+}
+
+// An import with --lab boots, and every service of it proves itself.
+func TestImportedLab(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots a lab; -short was given")
+	}
+	t.Parallel()
+	l := start(t, filepath.Join("testdata", "import", "lab.yaml"))
+	out := l.run(t, 0, "lvsform", "apply", "--yes")
+	if !strings.Contains(out, "\npassed: 4 services\n") {
+		t.Error(out)
 	}
 }
 

@@ -1,0 +1,403 @@
+package importer
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
+)
+
+// A text tells of a director and its real servers. For a lab it lacks a client,
+// the routers between the networks, and somebody who listens on the real
+// servers. What is made up here is told as assumed.
+
+const madeUp = "made up for the lab"
+
+// labDirector makes up an address of a director of whom none is told: in the
+// network of the first VIP.
+func (b *builder) labDirector() {
+	told := slices.ContainsFunc(b.hints.Directors, func(d DirectorHint) bool { return d.Address.IsValid() })
+	if told || usable(b.found.Director.Address) {
+		return
+	}
+	for _, s := range b.found.Services {
+		if !usable(s.VIP) {
+			continue
+		}
+		around := segments{sketch: b.sketch}
+		around.add(s.VIP)
+		if a := b.free(around.all[0].prefix); a.IsValid() {
+			b.hints.Directors = []DirectorHint{{Name: b.directorName(), Address: netip.PrefixFrom(a, a.BitLen())}}
+			return
+		}
+	}
+}
+
+// labReach makes up addresses of the director in the networks of VIPs, as far as
+// those are told, and of real servers that must have it beside them.
+func (b *builder) labReach() {
+	if b.director == nil {
+		return
+	}
+	for _, s := range b.found.Services {
+		if b.network(s.VIP) != nil && b.director.NICToward(s.VIP) == nil {
+			b.labAddress(s.VIP)
+		}
+		for _, r := range s.RealServers {
+			if usable(r.Address) && modes.TraitsOf(r.Mode).NeedsSharedNetwork() && b.director.NICToward(r.Address) == nil {
+				b.labAddress(r.Address)
+			}
+		}
+	}
+}
+
+// labAddress gives the director an address beside another, if there is one free.
+func (b *builder) labAddress(beside netip.Addr) {
+	n := b.network(beside)
+	if n == nil {
+		n = b.assumeNetwork(beside)
+	}
+	for _, p := range n.Prefixes {
+		if !p.Contains(beside) {
+			continue
+		}
+		if a := b.free(p); a.IsValid() {
+			b.addNICs([]DirectorHint{{Address: netip.PrefixFrom(a, a.BitLen())}})
+			return
+		}
+	}
+}
+
+// free is an address of a network that nothing of the source or the sketch has;
+// invalid where there is none.
+func (b *builder) free(p netip.Prefix) netip.Addr {
+	if b.taken == nil {
+		b.taken = map[netip.Addr]bool{}
+		for _, s := range b.found.Services {
+			b.taken[s.VIP] = true
+			for _, r := range s.RealServers {
+				b.taken[r.Address] = true
+			}
+		}
+		for _, v := range b.found.VIPs {
+			b.taken[v.Prefix.Addr()] = true
+		}
+		for _, d := range b.hints.Directors {
+			b.taken[d.Address.Addr()] = true
+		}
+		for _, g := range b.hints.Gateways {
+			b.taken[g] = true
+		}
+		b.taken[b.found.Director.Address] = true
+	}
+	for a := p.Masked().Addr(); p.Contains(a); a = a.Next() {
+		// The first address of an IPv6 network is that of all its routers.
+		if !b.taken[a] && !isEdge(a, p) && (a.Is4() || a != p.Masked().Addr() || p.IsSingleIP()) && usable(a) {
+			b.taken[a] = true
+			b.made = append(b.made, a)
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// addLab makes the sketch whole: a client behind a router, the ways there and
+// back, and servers that answer.
+func (b *builder) addLab() {
+	if len(b.inv.Services) == 0 {
+		return
+	}
+	b.leaveUndecided()
+	for _, s := range b.inv.Services {
+		if s.VIPDevice != "" && !modes.ComesWithModule(s.VIPDevice) && s.VIPDevice != "lo" && egressOf(b.director, s.VIPDevice) == nil {
+			s.VIPDevice = b.director.NICs[0].Name
+			b.assume(s, "vip_device", s.Name+": vip_device", madeUp)
+		}
+		b.speak(b.director, s.VIP)
+		for _, r := range s.RealServers {
+			b.speak(r.Host, s.VIP)
+		}
+	}
+	router := b.addRouter()
+	b.addClient(router)
+	for _, s := range b.inv.Services {
+		b.routeVIP(router, s)
+		for _, r := range s.RealServers {
+			b.serve(s, r)
+			b.wayBack(router, s, r)
+		}
+	}
+	b.routeDirector(router)
+	for _, a := range b.made {
+		if h := b.owner(a); h != nil {
+			b.assume(h.NICWith(a), "", fmt.Sprintf("%s: address %s", h.Name, a), madeUp)
+		}
+	}
+}
+
+// leaveUndecided leaves real servers out of services that they would have to
+// answer another way than those before: replies to a client go either through
+// the director or past it.
+func (b *builder) leaveUndecided() {
+	type replier struct {
+		host *inventory.Host
+		four bool
+	}
+	through := map[replier]*inventory.Service{}
+	past := map[replier]*inventory.Service{}
+	for _, s := range b.inv.Services {
+		s.RealServers = slices.DeleteFunc(s.RealServers, func(r *inventory.RealServer) bool {
+			of := replier{r.Host, s.VIP.Is4()}
+			mine, others := past, through
+			if modes.TraitsOf(r.Mode).RoutesBack() {
+				mine, others = through, past
+			}
+			if first := others[of]; first != nil {
+				from := b.origins[r]
+				b.leave(from.Line, from.Text, "the replies of %s go through the director in one of nat and dr or tun, and past it in the other, and service %s has decided which; import the two apart", r.Host.Name, first.Name)
+				return true
+			}
+			mine[of] = cmp.Or(mine[of], s)
+			return false
+		})
+	}
+	b.inv.Services = slices.DeleteFunc(b.inv.Services, func(s *inventory.Service) bool {
+		if len(s.RealServers) == 0 {
+			from := b.origins[s]
+			b.leave(from.Line, from.Text, "none of its real servers is carried over")
+		}
+		return len(s.RealServers) == 0
+	})
+}
+
+// speak gives a host an address of another's family.
+func (b *builder) speak(h *inventory.Host, other netip.Addr) {
+	for _, n := range h.NICs {
+		if addressLike(n, other).IsValid() {
+			return
+		}
+	}
+	// The director keeps to the address that the source names.
+	for _, s := range b.inv.Services {
+		for _, r := range s.RealServers {
+			if r.Host == h && !r.Address.IsValid() {
+				r.Address = h.NICs[0].Addresses[0].Addr()
+			}
+		}
+	}
+	n := h.NICs[0]
+	for _, p := range n.Network.Prefixes {
+		if p.Addr().Is4() == other.Is4() {
+			b.addAddress(n, b.free(p))
+			return
+		}
+	}
+	p := b.freePrefix(other.Is4())
+	n.Network.Prefixes = append(n.Network.Prefixes, p)
+	b.addAddress(n, b.free(p))
+}
+
+// addressLike is a NIC's first address of another's family.
+func addressLike(n *inventory.NIC, other netip.Addr) netip.Addr {
+	for _, p := range n.Addresses {
+		if p.Addr().Is4() == other.Is4() {
+			return p.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+// freePrefix is a network that has nothing of the sketch in it: of those for
+// benchmarks (RFC 2544), or of unique local addresses (RFC 4193).
+func (b *builder) freePrefix(four bool) netip.Prefix {
+	const most = 512 // in 198.18.0.0/15
+	for i := range most {
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 19 - byte(i>>8), byte(i), 0}), usualBits4)
+		if !four {
+			p = netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 'l', 'v', 's', 'f', 'm', byte(i >> 8), byte(i)}), usualBits6)
+		}
+		inUse := b.overlaps(p)
+		for a := range b.taken {
+			inUse = inUse || p.Contains(a)
+		}
+		if !inUse {
+			return p
+		}
+	}
+	return netip.Prefix{} // a source is not that long
+}
+
+// addRouter makes the host between the networks. It is where the VIPs are, and
+// where real servers are that answer without the director.
+func (b *builder) addRouter() *inventory.Host {
+	needs := map[*inventory.Network]bool{}
+	front := b.director.NICs[0].Network
+	for _, s := range b.inv.Services {
+		if nic := b.director.NICToward(s.VIP); nic != nil {
+			front = nic.Network
+			needs[front] = true
+		}
+		for _, r := range s.RealServers {
+			if t := modes.TraitsOf(r.Mode); !t.RoutesBack() {
+				for _, n := range r.Host.NICs {
+					needs[n.Network] = true
+				}
+			}
+		}
+	}
+	if !slices.ContainsFunc(b.director.NICs, func(n *inventory.NIC) bool { return needs[n.Network] }) {
+		needs[front] = true
+	}
+	h := b.addHost("router")
+	h.Roles = []inventory.Role{inventory.RoleGateway}
+	b.assume(h, "role", "host "+h.Name, madeUp)
+	for _, n := range b.inv.Networks {
+		if needs[n] || slices.ContainsFunc(b.hints.Gateways, func(g netip.Addr) bool { return b.network(g) == n }) {
+			b.joinLab(h, n)
+		}
+	}
+	return h
+}
+
+// joinLab gives a host a NIC in a network, with an address of every family.
+func (b *builder) joinLab(h *inventory.Host, n *inventory.Network) {
+	nic := &inventory.NIC{Name: fmt.Sprintf("eth%d", len(h.NICs)), Network: n}
+	for _, p := range n.Prefixes {
+		a := netip.Addr{}
+		for _, g := range b.hints.Gateways {
+			if p.Contains(g) && b.owner(g) == nil {
+				a = g
+			}
+		}
+		if !a.IsValid() {
+			a = b.free(p)
+		}
+		b.addAddress(nic, a)
+	}
+	if len(nic.Addresses) != 0 {
+		h.NICs = append(h.NICs, nic)
+	}
+}
+
+// addClient makes a client in a network of its own, behind the router.
+func (b *builder) addClient(router *inventory.Host) {
+	n := b.inv.Networks[0]
+	for i, four := range b.families() {
+		if p := b.freePrefix(four); i == 0 {
+			n = b.addNetwork(p, "clients")
+			b.assume(n, "", "network "+n.Name, madeUp)
+		} else {
+			n.Prefixes = append(n.Prefixes, p)
+		}
+	}
+	b.joinLab(router, n)
+	h := b.addHost("client")
+	h.Roles = []inventory.Role{inventory.RoleClient}
+	b.assume(h, "role", "host "+h.Name, madeUp)
+	b.joinLab(h, n)
+	for _, p := range router.NICs[len(router.NICs)-1].Addresses {
+		h.Gateways = append(h.Gateways, p.Addr())
+	}
+}
+
+// families are those of the VIPs, as whether they are IPv4.
+func (b *builder) families() []bool {
+	var out []bool
+	for _, s := range b.inv.Services {
+		if four := s.VIP.Is4(); !slices.Contains(out, four) {
+			out = append(out, four)
+		}
+	}
+	return out
+}
+
+// beside is the address of another's family that a host has in a network of a
+// neighbour.
+func beside(h, neighbour *inventory.Host, other netip.Addr) netip.Addr {
+	for _, n := range h.NICs {
+		for _, o := range neighbour.NICs {
+			if a := addressLike(n, other); n.Network == o.Network && a.IsValid() && addressLike(o, other).IsValid() {
+				return a
+			}
+		}
+	}
+	return netip.Addr{}
+}
+
+// routeVIP leads the router to a VIP that is on no link of its own.
+func (b *builder) routeVIP(router *inventory.Host, s *inventory.Service) {
+	if nic := b.director.NICToward(s.VIP); nic != nil && slices.ContainsFunc(router.NICs, func(n *inventory.NIC) bool { return n.Network == nic.Network }) {
+		return
+	}
+	to := netip.PrefixFrom(s.VIP, s.VIP.BitLen())
+	via := beside(b.director, router, s.VIP)
+	if !via.IsValid() || slices.ContainsFunc(router.Routes, func(r *inventory.Route) bool { return r.To == to }) {
+		return
+	}
+	router.Routes = append(router.Routes, &inventory.Route{To: to, Via: via})
+}
+
+// routeDirector leads the director to the client, and to real servers in other
+// networks.
+func (b *builder) routeDirector(router *inventory.Host) {
+	for _, like := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		if via := beside(router, b.director, like); via.IsValid() && defaultRoute(b.director, via) {
+			b.assume(b.director, "gateway", b.director.Name+": gateway", madeUp)
+		}
+	}
+}
+
+// defaultRoute gives a host a default route, and reports whether it had none of
+// that family.
+func defaultRoute(h *inventory.Host, via netip.Addr) bool {
+	if slices.ContainsFunc(h.Gateways, func(g netip.Addr) bool { return g.Is4() == via.Is4() }) {
+		return false
+	}
+	h.Gateways = append(h.Gateways, via)
+	return true
+}
+
+// wayBack leads a real server to the client: through the director where it must
+// see the replies, else past it.
+func (b *builder) wayBack(router *inventory.Host, s *inventory.Service, r *inventory.RealServer) {
+	if r.Host == b.director {
+		return
+	}
+	by := router
+	if modes.TraitsOf(r.Mode).RoutesBack() {
+		by = b.director
+	}
+	if via := beside(by, r.Host, s.VIP); via.IsValid() && defaultRoute(r.Host, via) {
+		b.assume(r.Host, "gateway", r.Host.Name+": gateway", madeUp)
+	}
+}
+
+// labSSH is the port of the lab's own SSH servers.
+const labSSH = 22
+
+// serve has a real server answer on the port that the director sends it
+// requests for. A service of every port is answered on one of them.
+func (b *builder) serve(s *inventory.Service, r *inventory.RealServer) {
+	port := r.Port
+	if modes.TraitsOf(r.Mode).KeepsDestination {
+		port = s.Port
+	}
+	if port == 0 {
+		port = 80
+	}
+	at := &r.Host.Serve
+	list := &at.HTTP // of TCP: it does not hang up before verify has tried full-size packets
+	switch {
+	case s.Protocol == inventory.UDP:
+		list = &at.UDP
+	case s.Protocol != inventory.TCP || port == labSSH:
+		return
+	}
+	if !slices.Contains(*list, port) {
+		*list = append(*list, port)
+		slices.Sort(*list)
+	}
+}

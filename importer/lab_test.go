@@ -1,0 +1,116 @@
+package importer_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/lvsform/lvsform/importer"
+	"github.com/lvsform/lvsform/importer/read"
+	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
+	"github.com/lvsform/lvsform/state"
+)
+
+// labOf imports for a lab what a reader found, of which the hints tell nothing.
+func labOf(t tb, found *read.Found) *importer.Result {
+	r, err := importer.Inventory(found, importer.Hints{Source: "source", File: "lab.yaml", NIC: "eth0", Lab: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Problems) != 0 {
+		t.Fatalf("%v\n%s", r.Problems, r.Text)
+	}
+	for _, s := range r.Inventory.Services {
+		for _, h := range r.Inventory.Hosts {
+			if h.Has(inventory.RoleClient) && !modes.Entry(r.Inventory, s, h).IsValid() {
+				t.Fatalf("%s does not reach service %s\n%s", h.Name, s.Name, r.Text)
+			}
+		}
+		for _, server := range s.RealServers {
+			port := server.Port
+			if modes.TraitsOf(server.Mode).KeepsDestination {
+				port = s.Port
+			}
+			serve := server.Host.Serve
+			answers := map[inventory.Protocol][]uint16{inventory.TCP: append(serve.HTTP, 22), inventory.UDP: serve.UDP}[s.Protocol]
+			if port != 0 && !slices.Contains(answers, port) && s.Protocol != inventory.SCTP || len(answers) == 0 && s.Protocol == inventory.UDP {
+				t.Fatalf("nobody answers for %s on %s\n%s", s.Name, server.Host.Name, r.Text)
+			}
+		}
+	}
+	if len(r.Inventory.Services) != 0 && !slices.ContainsFunc(r.Inventory.Hosts, func(h *inventory.Host) bool { return h.Has(inventory.RoleClient) }) {
+		t.Fatalf("no client\n%s", r.Text)
+	}
+	return r
+}
+
+// Every text that can be read makes a lab, without a flag that tells more.
+func TestLabOfEveryText(t *testing.T) {
+	for kind, parse := range map[string]func(string, []byte) (*read.Found, error){
+		"ipvsadm": read.IPVSAdm, "keepalived": func(file string, data []byte) (*read.Found, error) { return read.Keepalived(file, data, read.Around{}) }, "ldirectord": read.Ldirectord,
+	} {
+		files, err := filepath.Glob(filepath.Join("read", "testdata", kind, "*"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no files: %v", err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, ".golden") || strings.Contains(file, ".bad.") {
+				continue
+			}
+			t.Run(filepath.Base(file), func(t *testing.T) {
+				data, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				found, err := parse(filepath.Base(file), data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(found.Services) != 0 {
+					labOf(t, found)
+				}
+			})
+		}
+	}
+}
+
+// A lab asks of its director what the dump tells.
+func TestLawOfLabs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := drawDump(t)
+		found, err := read.IPVSAdm("dump", []byte(text))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		r := labOf(t, found)
+		if len(r.Left) != 0 { // no client can use all of it
+			return
+		}
+		var want []string
+		for _, s := range found.Services {
+			for _, server := range s.RealServers {
+				want = append(want, s.String()+" -> "+server.Address.String()+" "+string(server.Mode))
+			}
+		}
+		var got []string
+		for _, s := range r.Inventory.Services {
+			for _, w := range modes.Desire(r.Inventory, nil)[s.Directors[0].Name] {
+				if d, ok := w.Item.(state.Destination); ok && d.Service.Address.Addr() == s.VIP && d.Service.Address.Port() == s.Port && string(d.Service.Protocol) == string(s.Protocol) {
+					mode := map[state.Forward]inventory.Mode{state.ForwardNAT: inventory.ModeNAT, state.ForwardDR: inventory.ModeDR, state.ForwardTUN: inventory.ModeTUN}[d.Forward]
+					got = append(got, string(s.Protocol)+" "+d.Service.Address.String()+" -> "+d.Address.Addr().String()+" "+string(mode))
+				}
+			}
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("-dumped +imported:\n%s\n%s\n%s", diff, text, r.Text)
+		}
+	})
+}
