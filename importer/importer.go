@@ -17,6 +17,8 @@ type Result struct {
 	Assumed   []Note      // what no source tells; each stands as a comment in Text, too
 	// Pending is what a plan would change on the hosts that were looked at.
 	Pending []Note
+	// ToVerify is what the inventory lacks before verify can prove it.
+	ToVerify []Addition
 	// Problems are the static rules of the modes that the inventory breaks:
 	// what exists cannot work, or not all of it is told.
 	Problems inventory.Problems

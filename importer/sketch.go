@@ -44,7 +44,8 @@ func (d *sketch) assume(of any, key, what, why string) {
 func (d *sketch) finish(hints Hints) (*Result, error) {
 	for {
 		read.SortLeft(d.left)
-		text, written, err := d.text(hints)
+		lacks := toVerify(d.inv)
+		text, written, err := d.text(hints, lacks)
 		if err != nil {
 			return nil, err
 		}
@@ -53,7 +54,7 @@ func (d *sketch) finish(hints Hints) (*Result, error) {
 			continue
 		}
 		if err == nil {
-			return &Result{Text: text, Inventory: inv, Left: d.left, Assumed: d.assumed, Problems: modes.Check(inv)}, nil
+			return &Result{Text: text, Inventory: inv, Left: d.left, Assumed: d.assumed, ToVerify: lacks, Problems: modes.Check(inv)}, nil
 		}
 		var problems inventory.Problems
 		if !errors.As(err, &problems) || !d.drop(problems, written) {
@@ -62,10 +63,13 @@ func (d *sketch) finish(hints Hints) (*Result, error) {
 	}
 }
 
+// ToVerify is the title of the list of what an inventory without a client lacks.
+const ToVerify = "No host is a client, from which verify sends its traffic. These lines make one; words in capitals stand for what you know"
+
 // maxLeft is how many lines of the list of what is left stand in the inventory itself.
 const maxLeft = 200
 
-func (d *sketch) text(hints Hints) ([]byte, values, error) {
+func (d *sketch) text(hints Hints, lacks []Addition) ([]byte, values, error) {
 	head := []string{"Imported by lvsform from " + hints.Source + "."}
 	if hints.Lab {
 		head = append(head, "It is for lvsform lab: what is made up is not on real hosts.")
@@ -78,6 +82,12 @@ func (d *sketch) text(hints Hints) ([]byte, values, error) {
 				head = append(head, fmt.Sprintf("  and %d lines more", len(list)-i))
 				break
 			}
+			head = append(head, "  "+line)
+		}
+	}
+	if len(lacks) != 0 {
+		head = append(head, "", ToVerify+":")
+		for _, line := range ListAdditions(lacks) {
 			head = append(head, "  "+line)
 		}
 	}

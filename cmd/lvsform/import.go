@@ -94,6 +94,7 @@ func (f *importFlags) write(cmd *cobra.Command, r *importer.Result) error {
 	w := cmd.ErrOrStderr()
 	tell(w, "not carried over", importer.ListLeft(r.Left))
 	tell(w, "assumed", importer.ListNotes(r.Assumed, "with a comment in the inventory"))
+	tell(w, importer.ToVerify, importer.ListAdditions(r.ToVerify))
 	tell(w, "what a plan would change", importer.ListNotes(r.Pending, ""))
 	if len(r.Problems) != 0 {
 		return r.Problems
