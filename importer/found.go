@@ -387,7 +387,8 @@ func (b *builder) ask(format string, args ...any) {
 // told, or else by the usual prefixes.
 type segments struct {
 	*sketch
-	all []*segment
+	all   []*segment
+	known map[netip.Prefix]*segment
 }
 
 type segment struct {
@@ -395,28 +396,34 @@ type segment struct {
 	addresses []netip.Addr
 }
 
-func (s *segments) add(a netip.Addr) {
-	for _, of := range s.all {
-		if of.prefix.Contains(a) {
-			of.addresses = append(of.addresses, a)
-			return
-		}
-	}
-	p := usualPrefix(a)
+// around is the prefix that an address is in.
+func (s *segments) around(a netip.Addr) netip.Prefix {
 	if n := s.network(a); n != nil {
 		for _, told := range n.Prefixes {
 			if told.Contains(a) {
-				p = told
+				return told
 			}
 		}
 	}
-	s.all = append(s.all, &segment{p, []netip.Addr{a}})
+	return usualPrefix(a)
+}
+
+func (s *segments) add(a netip.Addr) {
+	p := s.around(a)
+	of := s.known[p]
+	if of == nil {
+		of = &segment{prefix: p}
+		if s.known == nil {
+			s.known = map[netip.Prefix]*segment{}
+		}
+		s.known[p] = of
+		s.all = append(s.all, of)
+	}
+	of.addresses = append(of.addresses, a)
 }
 
 // hold reports whether an address is in one of the networks.
-func (s *segments) hold(a netip.Addr) bool {
-	return slices.ContainsFunc(s.all, func(of *segment) bool { return of.prefix.Contains(a) })
-}
+func (s *segments) hold(a netip.Addr) bool { return s.known[s.around(a)] != nil }
 
 func (s *segment) String() string { return several(s.addresses, " in "+s.prefix.String()) }
 
