@@ -111,6 +111,7 @@ func (b *builder) addLab() {
 		return
 	}
 	b.leaveUndecided()
+	b.avoidLab()
 	for _, s := range b.inv.Services {
 		if s.VIPDevice != "" && !modes.ComesWithModule(s.VIPDevice) && s.VIPDevice != "lo" && egressOf(b.director, s.VIPDevice) == nil {
 			s.VIPDevice = b.director.NICs[0].Name
@@ -134,6 +135,39 @@ func (b *builder) addLab() {
 	for _, a := range b.made {
 		if h := b.owner(a); h != nil {
 			b.assume(h.NICWith(a), "", fmt.Sprintf("%s: address %s", h.Name, a), madeUp)
+		}
+	}
+}
+
+// A lab has a host and NICs of its own, of these names.
+const (
+	labHost = "workstation"
+	labNIC  = "mgmt0"
+)
+
+// avoidLab gives the director another name, and its NIC, where the lab itself
+// has that one.
+func (b *builder) avoidLab() {
+	h := b.director
+	if h.Name == labHost {
+		h.Name = "director"
+		b.assume(h, "role", "director: its name", madeUp)
+	}
+	for _, n := range h.NICs {
+		if n.Name != labNIC {
+			continue
+		}
+		n.Name, _ = b.assumedNIC()
+		b.assume(n, "", fmt.Sprintf("%s: NIC %s", h.Name, n.Name), madeUp)
+		for _, s := range b.inv.Services {
+			if s.VIPDevice == labNIC {
+				s.VIPDevice = n.Name
+			}
+		}
+		for _, s := range h.IPVS.Sync {
+			if s.Interface == labNIC {
+				s.Interface = n.Name
+			}
 		}
 	}
 }

@@ -80,6 +80,42 @@ func TestLabOfEveryText(t *testing.T) {
 	}
 }
 
+// What a lab has itself keeps its name.
+func TestLabsOwnNames(t *testing.T) {
+	found, err := read.Keepalived("keepalived.conf", []byte(`global_defs {
+router_id workstation
+lvs_sync_daemon mgmt0
+}
+vrrp_instance web {
+interface mgmt0
+virtual_ipaddress {
+192.0.2.30/24
+203.0.113.30
+}
+}
+virtual_server 192.0.2.30 80 {
+protocol TCP
+lb_kind DR
+real_server 192.0.2.4 80 {
+}
+}
+virtual_server 203.0.113.30 80 {
+protocol TCP
+lb_kind DR
+real_server 192.0.2.4 80 {
+}
+}
+`), read.Around{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := labOf(t, found)
+	text := string(r.Text)
+	if _, own, _ := strings.Cut(text, "\nhosts:\n"); strings.Contains(own, "workstation:") || strings.Contains(own, "mgmt0") {
+		t.Error(text)
+	}
+}
+
 // A lab asks of its director what the dump tells.
 func TestLawOfLabs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
