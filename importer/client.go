@@ -98,7 +98,9 @@ func (v verifiable) network() *inventory.Network {
 		for _, s := range v.inv.Services {
 			fine = fine && directorIn(s, n).IsValid()
 			for _, r := range s.RealServers {
-				fine = fine && !(modes.TraitsOf(r.Mode).RoutesBack() && in(r.Host, n, s.VIP).IsValid())
+				if modes.TraitsOf(r.Mode).RoutesBack() && in(r.Host, n, s.VIP).IsValid() {
+					fine = false
+				}
 			}
 		}
 		if fine {
