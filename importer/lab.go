@@ -412,26 +412,30 @@ func (b *builder) wayBack(router *inventory.Host, s *inventory.Service, r *inven
 // labSSH is the port of the lab's own SSH servers.
 const labSSH = 22
 
-// serve has a real server answer on the port that the director sends it
+// serve has a real server answer on the ports that the director sends it
 // requests for. A service of every port is answered on one of them.
 func (b *builder) serve(s *inventory.Service, r *inventory.RealServer) {
-	port := r.Port
-	if modes.TraitsOf(r.Mode).KeepsDestination {
-		port = s.Port
-	}
-	if port == 0 {
-		port = 80
+	ports := []uint16{r.Port}
+	switch {
+	case s.FWMark != 0 && (r.Port == 0 || modes.TraitsOf(r.Mode).KeepsDestination):
+		ports = s.Ports
+	case modes.TraitsOf(r.Mode).KeepsDestination:
+		ports = []uint16{s.Port}
 	}
 	at := &r.Host.Serve
 	list := &at.HTTP // of TCP: it does not hang up before verify has tried full-size packets
-	switch {
-	case s.Protocol == inventory.UDP:
+	if s.Protocol == inventory.UDP {
 		list = &at.UDP
-	case s.Protocol != inventory.TCP || port == labSSH:
+	} else if s.Protocol != inventory.TCP {
 		return
 	}
-	if !slices.Contains(*list, port) {
-		*list = append(*list, port)
-		slices.Sort(*list)
+	for _, port := range ports {
+		if port == 0 {
+			port = 80
+		}
+		if (port != labSSH || s.Protocol == inventory.UDP) && !slices.Contains(*list, port) {
+			*list = append(*list, port)
+		}
 	}
+	slices.Sort(*list)
 }

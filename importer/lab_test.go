@@ -1,6 +1,7 @@
 package importer_test
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,8 +19,8 @@ import (
 )
 
 // labOf imports for a lab what a reader found, of which the hints tell nothing.
-func labOf(t tb, found *read.Found) *importer.Result {
-	r, err := importer.Inventory(found, importer.Hints{Source: "source", File: "lab.yaml", NIC: "eth0", Lab: true})
+func labOf(t tb, found *read.Found, marks ...importer.Mark) *importer.Result {
+	r, err := importer.Inventory(found, importer.Hints{Source: "source", File: "lab.yaml", NIC: "eth0", Lab: true, Marks: marks})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,14 +34,16 @@ func labOf(t tb, found *read.Found) *importer.Result {
 			}
 		}
 		for _, server := range s.RealServers {
-			port := server.Port
-			if modes.TraitsOf(server.Mode).KeepsDestination {
-				port = s.Port
+			ports := []uint16{server.Port}
+			if modes.TraitsOf(server.Mode).KeepsDestination || server.Port == 0 {
+				ports = append([]uint16{s.Port}, s.Ports...)
 			}
 			serve := server.Host.Serve
 			answers := map[inventory.Protocol][]uint16{inventory.TCP: append(serve.HTTP, 22), inventory.UDP: serve.UDP}[s.Protocol]
-			if port != 0 && !slices.Contains(answers, port) && s.Protocol != inventory.SCTP || len(answers) == 0 && s.Protocol == inventory.UDP {
-				t.Fatalf("nobody answers for %s on %s\n%s", s.Name, server.Host.Name, r.Text)
+			for _, port := range ports {
+				if port != 0 && !slices.Contains(answers, port) && s.Protocol != inventory.SCTP || len(answers) == 0 && s.Protocol == inventory.UDP {
+					t.Fatalf("nobody answers for %s on %s\n%s", s.Name, server.Host.Name, r.Text)
+				}
 			}
 		}
 	}
@@ -76,6 +79,20 @@ func TestLabOfEveryText(t *testing.T) {
 					labOf(t, found)
 				}
 			})
+		}
+	}
+}
+
+// The real servers of a firewall mark answer on all of its ports.
+func TestLabOfMark(t *testing.T) {
+	for _, how := range []string{"-g", "-m", "-i"} {
+		found, err := read.IPVSAdm("dump", []byte("-A -f 7 -s rr\n-a -f 7 -r 192.0.2.4:0 "+how+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := labOf(t, found, importer.Mark{Mark: 7, VIP: netip.MustParseAddr("192.0.2.30"), Ports: []uint16{80, 443}, Protocol: inventory.TCP})
+		if n := len(r.Inventory.Services); n != 1 {
+			t.Errorf("%d services\n%s", n, r.Text)
 		}
 	}
 }
