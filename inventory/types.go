@@ -191,7 +191,7 @@ type Service struct {
 	Protocol  Protocol // tcp unless said otherwise
 	FWMark    uint32   // not 0: the service is this mark's, which lvsform sets on packets for VIP and Ports
 	Ports     []uint16 // with FWMark, instead of Port
-	VIPDevice string   // the directors' device that gets the VIP; empty: the NIC in the VIP's network, or lo
+	VIPDevice string   // the first director's device that gets the VIP; empty: the NIC in the VIP's network, or lo
 
 	Mode           Mode          // of the real servers that say nothing else
 	ARP            ARP           // dr and tun

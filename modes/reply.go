@@ -29,8 +29,13 @@ func (l leg) directReply() inventory.Problems {
 			if by := l.beside(Traits.RoutesBack); by != "" {
 				fix += ", and different real servers for the two, or fullnat for service " + by + ", whose replies come back from anywhere"
 			}
+			if l.VIP.Is6() { // the kernel takes a packet from its own address there
+				out = append(out, l.problem(server.Path+".gateway", fix,
+					"real server %s sends its replies to director %s, and in %s replies must not pass one", server.Name, l.director.Name, l.server.Mode))
+				continue
+			}
 			out = append(out, l.problem(server.Path+".gateway", fix,
-				"real server %s sends its replies to director %s, which drops them: their source, the VIP, is an address of its own", server.Name, l.director.Name))
+				"real server %s sends its replies to director %s, which drops them unless its accept_local is 1: their source, the VIP, is an address of its own", server.Name, l.director.Name))
 		default:
 			if by := l.turnedBack(to); by != "" {
 				out = append(out, l.problem(l.server.Path, "use different real servers for the two, or fullnat for service "+by+", whose replies come back from anywhere",
