@@ -2,6 +2,7 @@ package modes
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/lvsform/lvsform/inventory"
 )
@@ -12,13 +13,27 @@ import (
 func Notes(inv *inventory.Inventory) []string {
 	var out []string
 	for _, s := range services(inv, nil) {
-		for _, n := range []string{s.capacityNote(), s.stickyNote(), s.fragmentNote(), s.quiescentNote()} {
+		for _, n := range []string{s.clientNote(), s.capacityNote(), s.stickyNote(), s.fragmentNote(), s.quiescentNote()} {
 			if n != "" {
 				out = append(out, fmt.Sprintf("service %s: %s", s.Name, n))
 			}
 		}
 	}
 	return out
+}
+
+// clientNote: who carries a service is no client of it.
+func (s *service) clientNote() string {
+	var why []string
+	for _, h := range s.inv.Hosts {
+		if h.Has(inventory.RoleClient) {
+			why = append(why, fmt.Sprintf("not %s: %s", h.Name, NoClient(s.Service, h)))
+		}
+	}
+	if len(why) == 0 || len(s.clients()) != 0 {
+		return ""
+	}
+	return fmt.Sprintf("no client can use it, and verify has nobody to send test traffic (%s); give another host the role client", strings.Join(why, "; "))
 }
 
 // capacityNote: every fullnat connection takes a port of a local address.

@@ -64,16 +64,26 @@ func (s *service) demands() inventory.Problems {
 func (s *service) clients() []*inventory.Host {
 	var out []*inventory.Host
 	for _, h := range s.inv.Hosts {
-		if !h.Has(inventory.RoleClient) {
-			continue
-		}
-		carries := slices.Contains(s.Directors, h) ||
-			slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return r.Host == h })
-		if !carries && speaks(h, s.VIP.Is6()) {
+		if h.Has(inventory.RoleClient) && NoClient(s.Service, h) == "" {
 			out = append(out, h)
 		}
 	}
 	return out
+}
+
+// NoClient says why a host with the role client cannot use a service from outside;
+// empty: it can.
+func NoClient(s *inventory.Service, h *inventory.Host) string {
+	switch {
+	case slices.Contains(s.Directors, h):
+		return "it is the service's director and would talk to itself"
+	case slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return r.Host == h }):
+		return "it is a real server of the service and would talk to itself"
+	case !speaks(h, s.VIP.Is6()):
+		return "it has no address of the VIP's family"
+	default:
+		return ""
+	}
 }
 
 // ports are those on which the service is reached; 0 stands for every port.

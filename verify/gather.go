@@ -76,15 +76,7 @@ func targetsOf(inv *inventory.Inventory, s *inventory.Service, ports []uint16) (
 		if !h.Has(inventory.RoleClient) {
 			continue
 		}
-		why := ""
-		switch {
-		case slices.Contains(s.Directors, h):
-			why = "it is the service's director and would talk to itself"
-		case serverOn(s, h) != nil:
-			why = "it is a real server of the service and would talk to itself"
-		case !slices.ContainsFunc(addressesOf(h), func(a netip.Addr) bool { return a.Is6() == s.VIP.Is6() }):
-			why = "it has no address of the VIP's family"
-		}
+		why := modes.NoClient(s, h)
 		for _, port := range ports {
 			entry := modes.Entry(inv, ofPort(s, port), h)
 			if why == "" && !entry.IsValid() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -103,6 +104,13 @@ func nothingToExplain(inv *inventory.Inventory, service, client, server string) 
 		}
 		return fault.New(fault.Input, "%s", strings.TrimSpace("the inventory has "+what+service))
 	}
+	serves := func(s *inventory.Service) bool {
+		return (service == "" || s.Name == service) &&
+			slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return server == "" || r.Host.Name == server })
+	}
+	if why := notClients(inv, service, client); why != nil && slices.ContainsFunc(inv.Services, serves) {
+		return fault.New(fault.Input, "no client can use it: %s", strings.Join(why, "; "))
+	}
 	var asked []string
 	if client != "" {
 		asked = append(asked, "client "+client)
@@ -114,4 +122,19 @@ func nothingToExplain(inv *inventory.Inventory, service, client, server string) 
 		asked = []string{"a client"}
 	}
 	return fault.New(fault.Input, "no service %shas %s", strings.TrimLeft(service+" ", " "), strings.Join(asked, " and "))
+}
+
+// notClients says of every host that was asked for, with the role client, why it is
+// none of a service's; nil when there is no such host.
+func notClients(inv *inventory.Inventory, service, client string) []string {
+	var out []string
+	for _, s := range inv.Services {
+		for _, h := range inv.Hosts {
+			why := modes.NoClient(s, h)
+			if why != "" && (service == "" || s.Name == service) && (client == "" || h.Name == client) && h.Has(inventory.RoleClient) {
+				out = append(out, fmt.Sprintf("service %s: not %s: %s", s.Name, h.Name, why))
+			}
+		}
+	}
+	return out
 }
