@@ -277,7 +277,8 @@ func TestServiceOfEveryPort(t *testing.T) {
 		web1, web2 []netip.AddrPort
 		want       []uint16
 	}{
-		"both":              {at("0.0.0.0:22", "0.0.0.0:80"), at("[::]:80", "127.0.0.1:22"), []uint16{80}},
+		"both":              {at("0.0.0.0:22", "0.0.0.0:80"), at("[::]:80", "0.0.0.0:80", "127.0.0.1:22"), []uint16{80}},
+		"IPv6 only":         {at("0.0.0.0:80"), at("[::]:80"), nil},
 		"at the VIP":        {at("192.0.2.30:443"), at("0.0.0.0:443"), []uint16{443}},
 		"no port of both":   {at("0.0.0.0:80"), at("0.0.0.0:81"), nil},
 		"at another's port": {at("192.0.2.4:80"), at("192.0.2.5:80"), nil},

@@ -93,10 +93,7 @@ func (t *trial) takeArrivals(listening map[string][]netip.AddrPort) {
 		case t.opts.StandIn: // then something does listen, or there is trouble
 		default:
 			there, asked := listening[p.server.Host.Name]
-			heard := slices.ContainsFunc(arrivalAddresses(t.service, p.server, p.vip.Port()), func(a netip.AddrPort) bool {
-				return listens(there, a.Addr(), a.Port())
-			})
-			if p.unproven = !asked; asked && !heard {
+			if p.unproven = !asked; asked && !hears(there, t.service, p.server, p.vip.Port()) {
 				p.failed = "it arrived where nothing listens"
 			}
 		}
@@ -231,11 +228,19 @@ func (t *trial) known(a netip.Addr) bool {
 		slices.ContainsFunc(t.inv.Hosts, func(h *inventory.Host) bool { return slices.Contains(addressesOf(h), a) })
 }
 
+// hears reports whether something listens on a real server for what comes for a
+// port of the VIP.
+func hears(listening []netip.AddrPort, s *inventory.Service, r *inventory.RealServer, vip uint16) bool {
+	return slices.ContainsFunc(arrivalAddresses(s, r, vip), func(a netip.AddrPort) bool {
+		return listens(listening, a.Addr(), a.Port())
+	})
+}
+
 // listens reports whether a socket takes what comes for an address and port.
 func listens(listening []netip.AddrPort, a netip.Addr, port uint16) bool {
 	return slices.ContainsFunc(listening, func(l netip.AddrPort) bool {
-		// One at [::] takes both families, unless told otherwise.
-		any := l.Addr().IsUnspecified() && (l.Addr().Is6() || a.Is4())
+		// One at [::] that takes IPv4, too, is listed for both.
+		any := l.Addr().IsUnspecified() && l.Addr().Is6() == a.Is6()
 		return l.Port() == port && (any || l.Addr() == a)
 	})
 }

@@ -63,7 +63,7 @@ func servicePorts(s *inventory.Service, listening map[string][]netip.AddrPort) [
 	for port := 1; port < 1<<16; port++ {
 		everywhere := true
 		for _, r := range s.RealServers {
-			everywhere = everywhere && listens(listening[r.Host.Name], s.VIP, listeningPort(r, uint16(port)))
+			everywhere = everywhere && hears(listening[r.Host.Name], s, r, uint16(port))
 		}
 		if everywhere {
 			return []uint16{uint16(port)}

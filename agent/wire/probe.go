@@ -121,7 +121,8 @@ type ListenersRequest struct {
 }
 
 // Listeners are the addresses at which the host takes requests. An unspecified
-// one stands for all.
+// one stands for all of its family; a socket of IPv6 that takes IPv4, too, is there
+// for both.
 type Listeners struct {
 	Addresses []netip.AddrPort `json:"addresses,omitempty"`
 }

@@ -11,8 +11,11 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/state"
@@ -28,8 +31,8 @@ func FindSockets(ctx context.Context, ports, peers []uint16) ([]flow.Socket, err
 
 // FindListeners lists the sockets that take requests from anybody: of TCP those
 // that listen, of UDP those without a peer. An unspecified address stands for
-// all of its family; one of IPv6 takes IPv4 requests, too, unless it was told
-// not to, which the tables do not say.
+// all of its family. A socket of IPv6 that takes IPv4 requests, too, is listed for
+// both.
 func FindListeners(ctx context.Context, protocol state.Protocol) ([]netip.AddrPort, error) {
 	code := map[state.Protocol]string{state.TCP: "0A", state.UDP: "07"}[protocol]
 	found, err := readSockets(ctx, protocol, func(_, remote, state string) bool { return remote == "0000" && state == code })
@@ -37,7 +40,32 @@ func FindListeners(ctx context.Context, protocol state.Protocol) ([]netip.AddrPo
 	for _, s := range found {
 		out = append(out, s.Local)
 	}
+	for _, s := range found {
+		both := netip.AddrPortFrom(netip.IPv4Unspecified(), s.Local.Port())
+		if s.Local.Addr() == netip.IPv6Unspecified() && !slices.Contains(out, both) && takesIPv4(protocol, s.Local.Port()) {
+			out = append(out, both)
+		}
+	}
 	return out, err
+}
+
+// takesIPv4 reports whether a socket of IPv6 holds the port in IPv4, too. The
+// tables do not say whether it was told not to (IPV6_V6ONLY), and sock_diag(7)
+// would load a module. So it tries to bind an address of the host to the port, for
+// a moment and without listening: that fails where the port is held.
+func takesIPv4(protocol state.Protocol, port uint16) bool {
+	kind := unix.SOCK_STREAM
+	if protocol == state.UDP {
+		kind = unix.SOCK_DGRAM
+	}
+	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return true
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was written that could be lost
+	// One of the loopback's addresses that hardly any program has for its own.
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
+	return unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 255, 255, 253}, Port: int(port)}) != nil
 }
 
 // portTexts are ports as the tables have them.

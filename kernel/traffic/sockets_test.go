@@ -3,13 +3,16 @@ package traffic
 import (
 	"context"
 	"encoding/binary"
+	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lvsform/lvsform/flow"
+	"github.com/lvsform/lvsform/state"
 )
 
 func TestScanSockets(t *testing.T) {
@@ -70,6 +73,39 @@ func TestScanSocketsRefuses(t *testing.T) {
 	} {
 		if got, err := scanSockets(context.Background(), strings.NewReader("heading\n"+row), onlyPeers); err == nil {
 			t.Errorf("%q was read as %v", row, got)
+		}
+	}
+}
+
+// A socket at [::] takes IPv4 requests, too, unless it was told not to.
+func TestFindListeners(t *testing.T) {
+	for network, both := range map[string]bool{"tcp": true, "tcp6": false, "udp": true, "udp6": false} {
+		protocol, at := state.TCP, netip.AddrPort{}
+		if strings.HasPrefix(network, "udp") {
+			protocol = state.UDP
+			c, err := new(net.ListenConfig).ListenPacket(t.Context(), network, "[::]:0")
+			if err != nil {
+				t.Skip(err)
+			}
+			defer c.Close() //nolint:errcheck // of a test
+			at = netip.MustParseAddrPort(c.LocalAddr().String())
+		} else {
+			l, err := new(net.ListenConfig).Listen(t.Context(), network, "[::]:0")
+			if err != nil {
+				t.Skip(err)
+			}
+			defer l.Close() //nolint:errcheck // of a test
+			at = netip.MustParseAddrPort(l.Addr().String())
+		}
+		found, err := FindListeners(t.Context(), protocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(found, at) {
+			t.Errorf("%s: %s is not among %v", network, at, found)
+		}
+		if got := slices.Contains(found, netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port())); got != both {
+			t.Errorf("%s: takes IPv4: %v", network, got)
 		}
 	}
 }
