@@ -20,6 +20,7 @@ type evidence struct {
 	// clients that a persistent service already kept on their servers.
 	others, active, inactive, templates int
 	answers                             []answer // of the VIP's network
+	locals                              []localAnswer
 	neighbours                          []neighbour
 	owners                              map[string][]owner
 	ownersMissing                       bool // some host's devices are not among them
@@ -95,6 +96,12 @@ func (p *probe) replyStopped() bool { return p.failed != "" && !p.refused() && p
 type answer struct {
 	host, device string   // who asked
 	macs         []string // who answered
+}
+
+// localAnswer is an answer about an address of the directors.
+type localAnswer struct {
+	address netip.Addr
+	answer
 }
 
 // neighbour is what one host that must know the VIP's MAC for good has for it.

@@ -326,7 +326,7 @@ func TestAskers(t *testing.T) {
 			inv := topology(t, test.service)
 			inv.Hosts = slices.DeleteFunc(inv.Hosts, func(h *inventory.Host) bool { return slices.Contains(test.without, h.Name) })
 			var got []string
-			for _, a := range askersFor(inv, inv.Services[0]) {
+			for _, a := range askersFor(inv, inv.Services[0], inv.Services[0].VIP) {
 				got = append(got, a.host.Name+" "+a.nic.Name+" "+a.source.String())
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {

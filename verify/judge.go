@@ -23,6 +23,7 @@ const (
 	checkRequests       = "requests-through-director"  // replies: none; requests came through the director
 	checkFullSize       = "full-size-packets"          // the largest packets the client sends get through
 	checkOneMAC         = "one-mac-for-vip"            // the director alone answers ARP or ND
+	checkLocals         = "mac-for-local-addresses"    // the directors alone answer for local_addresses
 	checkNeighbour      = "neighbour-is-director"      // arp: static; the VIP's senders know the director's MAC
 	checkPersistence    = "persistence"                // a client keeps its real server
 	checkDistribution   = "distribution"               // the real servers' shares fit the scheduler
@@ -57,6 +58,7 @@ func judge(s *inventory.Service, ev *evidence) Service {
 		out.Checks, out.Notes = append(out.Checks, checks...), append(out.Notes, notes...)
 	}
 	out.Checks = append(out.Checks, judgeOwner(s, ev)...)
+	out.Checks = append(out.Checks, judgeLocals(s, ev)...)
 	if s.Persistence.Timeout != 0 && s.Persistence.Engine == "" {
 		out.Checks = append(out.Checks, judgePersistence(s, ev))
 	}

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -105,11 +106,14 @@ func (r Range) String() string {
 	return fmt.Sprintf("%d to %d", r.Least, r.Most)
 }
 
-// Answer is what one host found when it asked who has the VIP.
+// Answer is what one host found when it asked who has an address: the VIP, or a
+// local address.
 type Answer struct {
 	Host   string   `json:"host"`
 	Device string   `json:"device"`
 	MACs   []string `json:"macs"` // that answered, or of its neighbour entry
+	// Address is what it asked for, where that is not the VIP.
+	Address netip.Addr `json:"address,omitzero"`
 }
 
 // Stage is how far a probe came on its way, as far as somebody saw it.

@@ -70,6 +70,9 @@ func good(s *inventory.Service) *evidence {
 			web1MAC: {{"web1", "eth0", false}},
 		},
 	}
+	for _, a := range ownLocals(s) {
+		ev.locals = append(ev.locals, localAnswer{a, ev.answers[0]})
+	}
 	vip := netip.AddrPortFrom(s.VIP, s.Port)
 	for i := range 4 {
 		local := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.7"), uint16(40000+i))
@@ -385,6 +388,12 @@ func TestJudge(t *testing.T) {
 				arrived.From = p.local
 				p.arrived = &arrived
 			}
+		}},
+		{"fullnat, a local address is gone", fullnat, func(_ *inventory.Service, ev *evidence) {
+			ev.locals[1].macs = nil
+		}},
+		{"fullnat, a local address is another's", fullnat, func(_ *inventory.Service, ev *evidence) {
+			ev.locals[0].macs = []string{lbMAC, web1MAC}
 		}},
 		{"fullnat, source of another host", fullnat, func(_ *inventory.Service, ev *evidence) {
 			ev.probes[0].socket.Remote = netip.MustParseAddrPort("192.0.2.1:40000")

@@ -19,12 +19,12 @@ type asker struct {
 	source netip.Addr
 }
 
-// askersFor chooses who asks for the VIP: the clients in its network, or else
-// the gateways there, which ask for everybody beyond, or else the real
-// servers, all of them, because none answers its own question.
-func askersFor(inv *inventory.Inventory, s *inventory.Service) []asker {
+// askersFor chooses who asks for an address of the directors: the clients in its
+// network, or else the gateways there, which ask for everybody beyond, or else the
+// real servers, all of them, because none answers its own question.
+func askersFor(inv *inventory.Inventory, s *inventory.Service, address netip.Addr) []asker {
 	for _, role := range []inventory.Role{inventory.RoleClient, inventory.RoleGateway, inventory.RoleRealServer} {
-		if out := neighboursOf(inv, s, role); out != nil {
+		if out := neighboursOf(inv, s, address, role); out != nil {
 			return out
 		}
 	}
@@ -32,14 +32,14 @@ func askersFor(inv *inventory.Inventory, s *inventory.Service) []asker {
 }
 
 // neighboursOf lists the hosts of a role, but for the service's directors,
-// that are in the VIP's network.
-func neighboursOf(inv *inventory.Inventory, s *inventory.Service, role inventory.Role) []asker {
+// that are in an address's network.
+func neighboursOf(inv *inventory.Inventory, s *inventory.Service, address netip.Addr, role inventory.Role) []asker {
 	var out []asker
 	for _, h := range inv.Hosts {
 		if !h.Has(role) || slices.Contains(s.Directors, h) {
 			continue
 		}
-		if nic, source := onLink(h, s.VIP); nic != nil {
+		if nic, source := onLink(h, address); nic != nil {
 			out = append(out, asker{h, nic, source})
 		}
 	}
@@ -65,37 +65,62 @@ func arpStatic(s *inventory.Service) bool {
 		slices.ContainsFunc(s.RealServers, func(r *inventory.RealServer) bool { return modes.TraitsOf(r.Mode).KeepsDestination })
 }
 
-// questions are what one host is asked about VIPs, for which services.
+// questions are what one host is asked about addresses of directors, and which
+// evidence takes the answers.
 type questions struct {
-	host     *inventory.Host
-	list     []wire.Question
-	services []int
+	host   *inventory.Host
+	list   []wire.Question
+	of     []*evidence
+	locals []bool // whether it is about a local address, not the VIP
+}
+
+// asks are the hosts that are asked something.
+type asks []*questions
+
+// add asks for an address from several hosts.
+func (list *asks) add(askers []asker, address netip.Addr, local bool, ev *evidence) {
+	for _, a := range askers {
+		at := slices.IndexFunc(*list, func(q *questions) bool { return q.host == a.host })
+		if at < 0 {
+			at, *list = len(*list), append(*list, &questions{host: a.host})
+		}
+		q := (*list)[at]
+		q.list = append(q.list, wire.Question{Device: a.nic.Name, Source: a.source, Target: address})
+		q.of, q.locals = append(q.of, ev), append(q.locals, local)
+	}
+}
+
+// ownLocals are the local addresses of a service that uses them, beside the VIP.
+func ownLocals(s *inventory.Service) []netip.Addr {
+	if len(localAddresses(s)) == 0 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(s.LocalAddresses), func(a netip.Addr) bool { return a == s.VIP })
 }
 
 // owners finds out for all services who has the VIP, and brings together whose
 // the MAC addresses are. All questions are asked at the same time.
 func (g *gatherer) owners(ctx context.Context, found []*evidence) {
-	var asked []*questions
+	var asked asks
 	for i, s := range g.inv.Services {
 		if cannotVerify(s) != "" {
 			continue
+		}
+		for _, a := range ownLocals(s) {
+			askers := askersFor(g.inv, s, a)
+			if asked.add(askers, a, true, found[i]); askers == nil {
+				found[i].notes = append(found[i].notes, fmt.Sprintf("%s left out %s: no client, gateway or real server has an address in a network with it, so nobody here can ask for it", checkLocals, a))
+			}
 		}
 		if arpStatic(s) {
 			g.neighbours(ctx, s, found[i])
 			continue
 		}
-		askers := askersFor(g.inv, s)
+		askers := askersFor(g.inv, s, s.VIP)
 		if askers == nil {
 			found[i].notes = append(found[i].notes, fmt.Sprintf("%s left out: no client, gateway or real server has an address in a network with %s, so nobody here can ask for it", checkOneMAC, s.VIP))
 		}
-		for _, a := range askers {
-			at := slices.IndexFunc(asked, func(q *questions) bool { return q.host == a.host })
-			if at < 0 {
-				at, asked = len(asked), append(asked, &questions{host: a.host})
-			}
-			asked[at].list = append(asked[at].list, wire.Question{Device: a.nic.Name, Source: a.source, Target: s.VIP})
-			asked[at].services = append(asked[at].services, i)
-		}
+		asked.add(askers, s.VIP, false, found[i])
 	}
 	macs := map[string]reply[wire.MACs]{}
 	for _, r := range askAll[wire.MACs](ctx, g, g.inv.Hosts, "list devices", callLimit, wire.MethodMACs, func(*inventory.Host) any { return wire.Nothing{} }) {
@@ -115,17 +140,23 @@ func (g *gatherer) owners(ctx context.Context, found []*evidence) {
 	for i, r := range askAll[wire.WhoHas](ctx, g, hosts, "ask who has the VIP", callLimit, wire.MethodWhoHas, func(h *inventory.Host) any {
 		return wire.WhoHasRequest{Questions: of[h].list}
 	}) {
-		for j, service := range asked[i].services {
-			ev := found[service]
+		for j, ev := range asked[i].of {
+			q := asked[i].list[j]
+			check := checkOneMAC
+			if asked[i].locals[j] {
+				check = checkLocals
+			}
 			switch {
 			case r.err != nil:
-				ev.trouble(checkOneMAC, r.err)
+				ev.trouble(check, r.err)
 			case j >= len(r.got.Answers):
-				ev.trouble(checkOneMAC, fmt.Errorf("%s: ask who has the VIP: no answer", r.host))
+				ev.trouble(check, fmt.Errorf("%s: ask who has %s: no answer", r.host, q.Target))
 			case r.got.Answers[j].Failed != "":
-				ev.trouble(checkOneMAC, fmt.Errorf("%s: ask who has the VIP: %s", r.host, r.got.Answers[j].Failed))
+				ev.trouble(check, fmt.Errorf("%s: ask who has %s: %s", r.host, q.Target, r.got.Answers[j].Failed))
+			case asked[i].locals[j]:
+				ev.locals = append(ev.locals, localAnswer{q.Target, answer{r.host, q.Device, r.got.Answers[j].MACs}})
 			default:
-				ev.answers = append(ev.answers, answer{r.host, asked[i].list[j].Device, r.got.Answers[j].MACs})
+				ev.answers = append(ev.answers, answer{r.host, q.Device, r.got.Answers[j].MACs})
 			}
 		}
 	}
@@ -141,6 +172,9 @@ func (g *gatherer) whose(s *inventory.Service, macs map[string]reply[wire.MACs],
 			ev.ownersMissing = true
 			if director && facing != nil {
 				ev.trouble(ownerCheck(s), err)
+			}
+			if director && len(ownLocals(s)) != 0 {
+				ev.trouble(checkLocals, err)
 			}
 		}
 		// In the order of the inventory: other devices are nobody's business.
@@ -163,7 +197,7 @@ func ownerCheck(s *inventory.Service) string {
 // neighbours looks up what the clients and gateways in the VIP's network have
 // for it.
 func (g *gatherer) neighbours(ctx context.Context, s *inventory.Service, ev *evidence) {
-	senders := append(neighboursOf(g.inv, s, inventory.RoleClient), neighboursOf(g.inv, s, inventory.RoleGateway)...)
+	senders := append(neighboursOf(g.inv, s, s.VIP, inventory.RoleClient), neighboursOf(g.inv, s, s.VIP, inventory.RoleGateway)...)
 	if senders == nil {
 		ev.notes = append(ev.notes, fmt.Sprintf("%s left out: no client or gateway has an address in a network with %s", checkNeighbour, s.VIP))
 	}
@@ -193,33 +227,58 @@ func judgeOwner(s *inventory.Service, ev *evidence) []Check {
 // judgeOneMAC checks that the director alone answers for the VIP: whoever
 // else does takes the clients that hear it first.
 func judgeOneMAC(s *inventory.Service, ev *evidence) Check {
-	var wrong, open, seen []string
-	facts := Facts{Counted: len(ev.answers)}
+	var list []localAnswer
 	for _, a := range ev.answers {
+		list = append(list, localAnswer{s.VIP, a})
+	}
+	return ev.judgeAnswers(checkOneMAC, list, func(o owner) bool { return o.director })
+}
+
+// judgeLocals checks the same of the addresses that real servers answer to: a
+// neighbour that still remembers one makes the probes pass for a while. Several
+// directors may have them.
+func judgeLocals(s *inventory.Service, ev *evidence) []Check {
+	if ev.locals == nil && ev.missing[checkLocals] == nil {
+		return nil // there are none, or a note says why
+	}
+	return []Check{ev.judgeAnswers(checkLocals, ev.locals, func(o owner) bool {
+		return slices.ContainsFunc(s.Directors, func(d *inventory.Host) bool { return d.Name == o.host })
+	})}
+}
+
+// judgeAnswers holds who answered for an address against who should.
+func (e *evidence) judgeAnswers(check string, list []localAnswer, right func(owner) bool) Check {
+	var wrong, open, seen []string
+	facts := Facts{Counted: len(list)}
+	for _, a := range list {
 		asked := fmt.Sprintf("asked from %s %s", a.host, a.device)
 		var who []string
 		directors := 0
 		for _, mac := range a.macs {
-			who = append(who, ev.ownerOf(mac))
-			if ev.isDirector(mac) {
+			who = append(who, e.ownerOf(mac))
+			if slices.ContainsFunc(e.owners[mac], right) {
 				directors++
 			}
 		}
-		facts.Answers = append(facts.Answers, Answer{a.host, a.device, append([]string{}, a.macs...)})
-		text := fmt.Sprintf("%s is at %s, %s", s.VIP, strings.Join(who, " and at "), asked)
+		found := Answer{Host: a.host, Device: a.device, MACs: append([]string{}, a.macs...)}
+		if check == checkLocals {
+			found.Address = a.address
+		}
+		facts.Answers = append(facts.Answers, found)
+		text := fmt.Sprintf("%s is at %s, %s", a.address, strings.Join(who, " and at "), asked)
 		switch {
 		case len(who) == 0:
-			wrong = append(wrong, fmt.Sprintf("nobody answered for %s, %s", s.VIP, asked))
-		case len(who) == 1 && directors == 1:
+			wrong = append(wrong, fmt.Sprintf("nobody answered for %s, %s", a.address, asked))
+		case directors == len(who) && (directors == 1 || check == checkLocals):
 			seen = append(seen, text)
-		case len(who) == 1 && ev.mayBeDirector(a.macs[0]):
+		case len(who) == 1 && e.mayBeDirector(a.macs[0]):
 			open = append(open, text)
 		default:
 			wrong = append(wrong, text)
 		}
 	}
 	facts.Right = len(seen)
-	return ev.check(checkOneMAC, finding{wrong: wrong, open: open, seen: strings.Join(seen, "; "), facts: facts})
+	return e.check(check, finding{wrong: wrong, open: open, seen: strings.Join(seen, "; "), facts: facts})
 }
 
 // judgeNeighbours checks the permanent entries that arp: static stands on.
@@ -232,7 +291,7 @@ func judgeNeighbours(s *inventory.Service, ev *evidence) Check {
 		if n.MAC != "" {
 			macs = append(macs, n.MAC)
 		}
-		facts.Answers = append(facts.Answers, Answer{n.host, n.device, macs})
+		facts.Answers = append(facts.Answers, Answer{Host: n.host, Device: n.device, MACs: macs})
 		switch {
 		case n.MAC == "":
 			wrong = append(wrong, fmt.Sprintf("%s has no neighbour entry for %s and would take whoever answers first", where, s.VIP))

@@ -307,10 +307,11 @@ func (h *hostTraffic) Neighbour(_ string, address netip.Addr) (mac string, perma
 	return mac, mac != "", nil
 }
 
-// directorOf is the MAC address of the director's NIC in a VIP's network.
+// directorOf is the MAC address of the director's NIC in the network of a VIP, or of
+// a local address.
 func (h *hostTraffic) directorOf(vip netip.Addr) string {
 	for _, s := range h.inv.Services {
-		if s.VIP != vip {
+		if s.VIP != vip && !slices.Contains(s.LocalAddresses, vip) {
 			continue
 		}
 		director := s.Directors[0]
