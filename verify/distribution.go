@@ -115,6 +115,8 @@ func judgeDistribution(s *inventory.Service, ev *evidence) Check {
 	}
 	sent := slices.ContainsFunc(ev.probes, func(p probe) bool { return p.local.IsValid() })
 	switch {
+	case !sent && ev.missing[checkReachability] != nil:
+		return ev.check(checkDistribution, finding{open: []string{"no probe is known to have been sent"}})
 	case !sent:
 		return ev.check(checkDistribution, finding{open: []string{"no probe was sent"}})
 	case total == 0 && unknown != 0:

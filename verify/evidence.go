@@ -2,6 +2,7 @@ package verify
 
 import (
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"github.com/lvsform/lvsform/agent/wire"
@@ -120,5 +121,9 @@ func (e *evidence) trouble(check string, err error) {
 	if e.missing == nil {
 		e.missing = map[string][]*fault.Error{}
 	}
-	e.missing[check] = append(e.missing[check], fault.From(err))
+	// Several questions of one step can fail alike.
+	f := fault.From(err)
+	if !slices.ContainsFunc(e.missing[check], func(m *fault.Error) bool { return m.Message == f.Message }) {
+		e.missing[check] = append(e.missing[check], f)
+	}
 }

@@ -205,6 +205,53 @@ func TestRunAsksWhatCanBeAnswered(t *testing.T) {
 	}
 }
 
+// Whichever hosts cannot be asked: traffic that works is never said to fail.
+func TestRunWithoutSomeHosts(t *testing.T) {
+	for _, service := range []string{
+		rr, fullnat, dns, dns + ", one_packet: true", syslog, syslog + ", one_packet: true", rr + ", persistence: 300", rr + ", arp: static",
+		strings.Replace(rr, "scheduler: rr", "scheduler: wlc", 1),
+	} {
+		inv := topology(t, service)
+		w := newWorld(t, inv)
+		w.Traffic.Listen("web1", netip.MustParseAddrPort("0.0.0.0:514"))
+		w.Traffic.Listen("web2", netip.MustParseAddrPort("0.0.0.0:514"))
+		var names []string
+		for _, h := range inv.Hosts {
+			names = append(names, h.Name)
+		}
+		for set := range 1 << len(names) {
+			hosts := map[string]wire.Caller{}
+			var without []string
+			for i, name := range names {
+				if hosts[name] = w.hosts[name]; set&(1<<i) != 0 {
+					hosts[name] = unreachable{}
+					without = append(without, name)
+				}
+			}
+			r, err := Run(t.Context(), inv, hosts, Options{Probes: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range r.Services[0].Checks {
+				// This world spreads the probes whatever the persistence, and has no fullnat.
+				if c.Outcome == Failed && !strings.Contains(service, "persistence") && service != fullnat {
+					t.Errorf("%s, without %v: %s: %s", service, without, c.Name, c.Evidence)
+				}
+				for i, m := range c.Missing {
+					if slices.ContainsFunc(c.Missing[:i], func(before *fault.Error) bool { return before.Message == m.Message }) {
+						t.Errorf("%s, without %v: %s: said twice: %s", service, without, c.Name, m.Message)
+					}
+				}
+			}
+			for _, n := range r.Services[0].Notes {
+				if strings.HasPrefix(n, "no probe came to") {
+					t.Errorf("%s, without %v: %s", service, without, n)
+				}
+			}
+		}
+	}
+}
+
 type unreachable struct{}
 
 func (unreachable) Call(context.Context, wire.Method, any, any) error {

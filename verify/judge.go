@@ -97,6 +97,9 @@ func unproven(s *inventory.Service, ev *evidence) []string {
 	if len(names) == 0 || len(names) == len(s.RealServers) {
 		return nil // or all failed, which the checks tell
 	}
+	if slices.ContainsFunc(ev.probes, func(p probe) bool { return p.server == nil && (p.noTable || p.noArrival || p.noSockets) }) {
+		return []string{"it is not known whether a probe came to " + strings.Join(names, ", ") + ", so this run proves nothing about it"}
+	}
 	return []string{"no probe came to " + strings.Join(names, ", ") + ", so this run proves nothing about it"}
 }
 
