@@ -30,7 +30,7 @@ func TestLiveReport(t *testing.T) {
 	}{
 		{name: "as it is"},
 		{
-			name: "bridges of containers and a service with its director as real server",
+			name: "bridges of containers and a destination of a method that is no mode",
 			put: func(w *world) {
 				for _, host := range []string{"lb", "web1"} {
 					w.kernels[host].State.Put(state.Link{Name: "docker0", MTU: 1500, Up: true})
@@ -44,7 +44,7 @@ func TestLiveReport(t *testing.T) {
 				"more than one host has it",
 				"  lb: address 172.17.0.1/16 on docker0",
 				"  web1: address 172.17.0.1/16 on docker0",
-				"lb: destination tcp 192.168.91.31:80 -> 192.168.91.3:80 local weight 1: it is a director itself, which an inventory does not have as its own real server",
+				"lb: destination tcp 192.168.91.31:80 -> 192.168.91.3:80 local weight 1: an inventory has no such forwarding method",
 				"lb: service tcp 192.168.91.31:80 rr: none of its destinations is carried over",
 			}},
 		},

@@ -187,8 +187,8 @@ func (l *live) realServer(s *liveService, inv *inventory.Service, d state.Destin
 	h, a := s.directors[0], d.Address.Addr()
 	own := slices.ContainsFunc(s.directors, func(h *liveHost) bool { return without(h, a) == 0 })
 	switch {
-	case d.Forward == state.ForwardLocal || own:
-		l.skip(h, d, "it is a director itself, which an inventory does not have as its own real server")
+	case own && len(s.directors) > 1:
+		l.skip(h, d, "it is one of several directors itself, which an inventory does not have as its own real server")
 		return nil
 	case modes.With(d.Forward, modes.SourceClient) == "":
 		l.skip(h, d, "an inventory has no such forwarding method")

@@ -124,7 +124,7 @@ func (l leg) sourceNAT(port uint16) firewall.SourceNAT {
 func (l leg) mixedBehind(nic *inventory.NIC) bool {
 	return slices.ContainsFunc(l.RealServers, func(r *inventory.RealServer) bool {
 		other, _ := l.director.Egress(leg{l.service, l.director, r}.rip())
-		return TraitsOf(r.Mode).RoutesBack() && other == nic
+		return TraitsFor(l.Service, r).RoutesBack() && other == nic
 	})
 }
 

@@ -125,7 +125,7 @@ func Check(inv *inventory.Inventory) inventory.Problems {
 	for _, s := range services(inv, nil) {
 		out = append(out, s.demands()...)
 		for _, l := range s.legs() {
-			out = append(out, modeOf(l.server.Mode).demands(l)...)
+			out = append(out, l.mode().demands(l)...)
 		}
 	}
 	if len(out) != 0 {
@@ -175,7 +175,7 @@ func desire(inv *inventory.Inventory, facts Facts) (Desired, inventory.Problems)
 			}
 		}
 		for _, l := range s.legs() {
-			m := modeOf(l.server.Mode)
+			m := l.mode()
 			to := s.Name + "/" + l.server.Host.Name
 			d.add(l.director, l.server.Path, to, m.director(l))
 			d.add(l.server.Host, l.server.Path, to, m.realServer(l))

@@ -45,9 +45,9 @@ func (s *service) problem(path, fix, format string, args ...any) inventory.Probl
 func (s *service) demands() inventory.Problems {
 	var out inventory.Problems
 	for _, r := range s.RealServers {
-		if slices.Contains(s.Directors, r.Host) {
-			out = append(out, s.problem(r.Path, "use another host",
-				"%s is its director and a real server at once; the kernel would answer locally there, and two such directors would send packets in a circle", r.Host.Name))
+		if len(s.Directors) > 1 && slices.Contains(s.Directors, r.Host) {
+			out = append(out, s.problem(r.Path, "use another host, or this director alone",
+				"%s is one of several directors and a real server at once; it would schedule again what another director gives it, and two such would send packets in a circle", r.Host.Name))
 		}
 	}
 	for _, c := range s.clients() {

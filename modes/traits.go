@@ -32,6 +32,8 @@ type Traits struct {
 	Tunnelled bool
 	// Source is whose address the real server sees.
 	Source Source
+	// Local: the real server is the director itself. No mode has it of its own.
+	Local bool
 	// RepliesThroughDirector: the director must see the reply, to change it
 	// back. Otherwise the reply must not pass it.
 	RepliesThroughDirector bool
@@ -67,4 +69,4 @@ func With(forward state.Forward, source Source) inventory.Mode {
 }
 
 // traits are those of the leg's real server.
-func (l leg) traits() Traits { return TraitsOf(l.server.Mode) }
+func (l leg) traits() Traits { return TraitsFor(l.Service, l.server) }

@@ -154,7 +154,7 @@ func (w *walker) walk() {
 	w.byIfSet(w.director, "marks it as the service's", itemsOf(w.marks(), state.KindFirewallRule)...)
 	w.by(w.director, fmt.Sprintf("takes it for service %s in IPVS, and %s chooses %s", w.Name, w.Scheduler, w.server.Host.Name),
 		itemsOf(w.virtualService(), state.KindService)...)
-	modeOf(w.server.Mode).walk(w)
+	w.mode().walk(w)
 }
 
 func endpoint(a netip.AddrPort) Endpoint { return Endpoint{a.Addr(), a.Port()} }
@@ -253,7 +253,7 @@ func (w *walker) rport() Endpoint {
 
 // destinationItem is the real server as IPVS knows it.
 func (w *walker) destinationItem() state.Item {
-	return itemsOf(modeOf(w.server.Mode).director(w.leg), state.KindDestination)[0]
+	return itemsOf(w.mode().director(w.leg), state.KindDestination)[0]
 }
 
 // accept is what a real server does that has the VIP on a device. Rules

@@ -28,23 +28,24 @@ func table() []rowCheck {
 		{of: func(t modes.Traits) bool { return t.KeepsDestination }, judge: judgeDestinationIsVIP},
 		{of: func(t modes.Traits) bool { return !t.KeepsDestination }, judge: judgeDestinationIsServer},
 		{of: func(t modes.Traits) bool { return t.Tunnelled }, judge: judgeTunnelled},
-		{of: func(t modes.Traits) bool { return !t.RepliesThroughDirector }, judge: judgeRepliesBypassDirector, replies: true},
-		{of: func(t modes.Traits) bool { return t.RepliesThroughDirector }, judge: judgeRepliesThroughDirector, replies: true},
+		// Of a real server that is the director itself there is nothing to tell.
+		{of: func(t modes.Traits) bool { return !t.RepliesThroughDirector && !t.Local }, judge: judgeRepliesBypassDirector, replies: true},
+		{of: func(t modes.Traits) bool { return t.RepliesThroughDirector && !t.Local }, judge: judgeRepliesThroughDirector, replies: true},
 	}
 }
 
 // judgeRows holds each probe against the row of its real server's mode. A mode
 // nobody's probe met is left out, unless no probe met any.
 func judgeRows(s *inventory.Service, ev *evidence) []Check {
-	met := map[inventory.Mode][]*probe{}
+	met := map[modes.Traits]bool{}
 	for i := range ev.probes {
 		if p := &ev.probes[i]; p.server != nil {
-			met[p.server.Mode] = append(met[p.server.Mode], p)
+			met[modes.TraitsFor(s, p.server)] = true
 		}
 	}
 	if len(met) == 0 {
 		for _, r := range s.RealServers {
-			met[r.Mode] = nil
+			met[modes.TraitsFor(s, r)] = true
 		}
 	}
 	var out []Check
@@ -52,12 +53,12 @@ func judgeRows(s *inventory.Service, ev *evidence) []Check {
 		var probes []*probe
 		wanted := false
 		for i := range ev.probes {
-			if p := &ev.probes[i]; p.server != nil && row.of(modes.TraitsOf(p.server.Mode)) {
+			if p := &ev.probes[i]; p.server != nil && row.of(modes.TraitsFor(s, p.server)) {
 				probes = append(probes, p)
 			}
 		}
-		for m := range met {
-			wanted = wanted || row.of(modes.TraitsOf(m))
+		for traits := range met {
+			wanted = wanted || row.of(traits)
 		}
 		if wanted && (s.Answers() || !row.replies) {
 			out = append(out, row.judge(s, ev, probes))
@@ -163,6 +164,9 @@ func ownOf(r *inventory.RealServer, s *inventory.Service, a netip.Addr) bool {
 
 func judgeDestinationIsServer(s *inventory.Service, ev *evidence, probes []*probe) Check {
 	return judgeSeen(ev, checkDestServer, "their own address and port", probes, func(p *probe, _, to netip.AddrPort) string {
+		if p.socket == nil && modes.TraitsFor(s, p.server).Local {
+			return "" // the packets tell nothing of what becomes of them on the director
+		}
 		if p.row == nil { // the director keeps none
 			if want := arrivalAddresses(s, p.server, p.vip.Port()); !slices.Contains(want, to) {
 				return fmt.Sprintf("destination %s instead of %s", to, joined(want))

@@ -61,12 +61,15 @@ func (t *trial) follow() {
 	for i := range t.ev.probes {
 		p := &t.ev.probes[i]
 		for _, r := range t.service.RealServers {
-			if p.row == nil || r == p.server {
+			// A director sees every request, and not only what is for itself.
+			anybodys := p.row == nil && !modes.TraitsFor(t.service, r).Local
+			if anybodys || r == p.server {
 				seen := t.seen[r.Host.Name]
 				p.follow(r, seen)
 				p.noArrival = p.noArrival || t.blind[r.Host] || p.arrived == nil && !toldApart(seen)
 			}
 		}
+		t.keptByDirector(p)
 		for _, d := range t.service.Directors {
 			if n := p.repliesAmong(t.seen[d.Name]); n != 0 {
 				p.replies, p.repliedAt = p.replies+n, d.Name
@@ -96,6 +99,24 @@ func (t *trial) takeArrivals(listening map[string][]netip.AddrPort) {
 			if p.unproven = !asked; asked && !hears(there, t.service, p.server, p.vip.Port()) {
 				p.failed = "it arrived where nothing listens"
 			}
+		}
+	}
+}
+
+// keptByDirector is about a probe that no connection table has and that came to
+// no other real server: the director may have kept it. It sees every request, so
+// only an answer tells.
+func (t *trial) keptByDirector(p *probe) {
+	if p.row != nil || p.server != nil {
+		return
+	}
+	for _, r := range t.service.RealServers {
+		switch {
+		case !modes.TraitsFor(t.service, r).Local:
+		case !t.service.Answers():
+			p.noArrival = true
+		case p.failed == "":
+			p.follow(r, t.seen[r.Host.Name])
 		}
 	}
 }

@@ -118,7 +118,12 @@ func (t *trial) before(ctx context.Context) {
 
 // watch has the directors and the real servers look for the probes' packets.
 func (t *trial) watch(ctx context.Context) {
-	hosts := slices.Concat(t.service.Directors, serverHosts(t.service))
+	hosts := slices.Clone(t.service.Directors)
+	for _, h := range serverHosts(t.service) {
+		if !slices.Contains(hosts, h) {
+			hosts = append(hosts, h)
+		}
+	}
 	step := "watch for packets"
 	for i, r := range askAll[wire.Nothing](ctx, t.gatherer, hosts, step, callLimit, wire.MethodWatchStart, func(h *inventory.Host) any {
 		return wire.WatchRequest{Patterns: t.patterns(h), Limit: t.limit + 3*callLimit}
@@ -176,7 +181,7 @@ func (t *trial) patterns(h *inventory.Host) []flow.Pattern {
 		if modes.TraitsOf(r.Mode).Source == modes.SourceDirector {
 			out = append(out, flow.Pattern{Protocol: protocol, From: localAddresses(s), To: own, ToPorts: ports, Opening: true})
 		}
-		if modes.TraitsOf(r.Mode).Tunnelled {
+		if modes.TraitsFor(s, r).Tunnelled {
 			inside := flow.Pattern{Protocol: protocol, From: clients, To: vip, ToPorts: t.ports, Opening: true, Wrapped: true}
 			out = append(out, inside)
 			if inside.From, inside.Others = t.rewriters(), true; len(inside.From) != 0 {
