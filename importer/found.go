@@ -490,7 +490,7 @@ func (b *builder) realServer(s *inventory.Service, f read.RealServer) *inventory
 	what := "real server " + netip.AddrPortFrom(f.Address, f.Port).String()
 	switch {
 	case b.director.NICWith(f.Address) != nil:
-		b.leave(f.Line, what, "it is the director itself, which an inventory does not have as its own real server")
+		b.leave(f.Line, what, "it is the director itself; where that is the only director, write it as a real server by hand")
 		return nil
 	case !usable(f.Address) || slices.ContainsFunc(b.found.Services, func(s read.Service) bool { return s.VIP == f.Address }):
 		b.leave(f.Line, what, "a real server of an inventory cannot have this address")

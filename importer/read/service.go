@@ -87,7 +87,7 @@ func (t *source) add(d reading) bool {
 		}
 		seen[at] = r.Line
 		if r.Address.IsLoopback() {
-			t.left(r.Line, "real server "+at.String(), "a loopback address is the director itself, which an inventory does not have as its own real server")
+			t.left(r.Line, "real server "+at.String(), "a loopback address is the director itself; where that is the only director, write it as a real server by hand")
 			continue
 		}
 		kept = append(kept, r)
