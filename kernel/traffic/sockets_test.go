@@ -80,7 +80,8 @@ func TestScanSocketsRefuses(t *testing.T) {
 // A socket at [::] takes IPv4 requests, too, unless it was told not to.
 func TestFindListeners(t *testing.T) {
 	for network, both := range map[string]bool{"tcp": true, "tcp6": false, "udp": true, "udp6": false} {
-		protocol, at := state.TCP, netip.AddrPort{}
+		protocol := state.TCP
+		var at netip.AddrPort
 		if strings.HasPrefix(network, "udp") {
 			protocol = state.UDP
 			c, err := new(net.ListenConfig).ListenPacket(t.Context(), network, "[::]:0")
