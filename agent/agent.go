@@ -31,6 +31,7 @@ type Agent struct {
 	Kernel  Kernel
 	Traffic Traffic
 	Dir     string // journal.Dir, or a test's own
+	Boot    string // which boot of the host this is, as in journal.Journal
 
 	watch Watch // of verify, between two requests; nil while none runs
 
@@ -87,7 +88,7 @@ func CheckRoot() error {
 }
 
 func (a *Agent) observe(ctx context.Context, req wire.ObserveRequest) (wire.Observed, error) {
-	journals, err := readJournals(a.Dir, "")
+	journals, err := a.journals("")
 	if err != nil {
 		return wire.Observed{}, err
 	}
@@ -122,7 +123,7 @@ func (a *Agent) apply(ctx context.Context, req wire.ApplyRequest) (wire.ApplyRes
 		return res, err
 	}
 	defer unlock()
-	j, err := readJournal(a.Dir, req.Topology)
+	j, err := a.journal(req.Topology)
 	if err != nil {
 		return res, err
 	}

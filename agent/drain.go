@@ -47,7 +47,7 @@ func (a *Agent) takeOut(ctx context.Context, topology string, planned []state.De
 	if err != nil {
 		return err
 	}
-	j, err := readJournal(a.Dir, topology)
+	j, err := a.journal(topology)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,24 @@ func journalFile(dir, topology string) (string, error) {
 	return filepath.Join(dir, name), nil
 }
 
+// journal is one topology's journal in this boot of the host.
+func (a *Agent) journal(topology string) (*journal.Draft, error) {
+	j, err := readJournal(a.Dir, topology)
+	if err == nil {
+		j.At(a.Boot)
+	}
+	return j, err
+}
+
+// journals are those of readJournals in this boot of the host.
+func (a *Agent) journals(except string) ([]*journal.Draft, error) {
+	out, err := readJournals(a.Dir, except)
+	for _, j := range out {
+		j.At(a.Boot)
+	}
+	return out, err
+}
+
 // readJournal reads one topology's journal; an empty one where there is none.
 func readJournal(dir, topology string) (*journal.Draft, error) {
 	file, err := journalFile(dir, topology)

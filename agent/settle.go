@@ -39,7 +39,7 @@ func (a *Agent) adopt(ctx context.Context, req wire.AdoptRequest) (wire.Nothing,
 	if err := moved(stale); err != nil {
 		return done, err
 	}
-	j, err := readJournal(a.Dir, req.Topology)
+	j, err := a.journal(req.Topology)
 	if err != nil {
 		return done, err
 	}
@@ -60,7 +60,7 @@ func (a *Agent) settle(ctx context.Context, req wire.SettleRequest) (wire.Nothin
 		return wire.Nothing{}, err
 	}
 	defer unlock()
-	j, err := readJournal(a.Dir, req.Topology)
+	j, err := a.journal(req.Topology)
 	if err != nil {
 		return wire.Nothing{}, err
 	}
@@ -118,7 +118,7 @@ func (a *Agent) handOver(from *journal.Draft, ids []state.ID) error {
 
 // holders lists, for each item, the other topologies on this host that hold it.
 func (a *Agent) holders(topology string) (map[state.ID][]*journal.Draft, error) {
-	journals, err := readJournals(a.Dir, topology)
+	journals, err := a.journals(topology)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 // Draft is a topology's journal while it is worked on.
 type Draft struct {
 	Topology string
+	Boot     string // as in Journal
 	Members  []Member
 	Entries  map[state.ID]Entry
 }
@@ -21,8 +22,23 @@ func (j *Draft) Know(members []Member) (changed bool) {
 	return changed
 }
 
+// At notes in which boot the host is, by its boot_id; empty: it is not known.
+// Entries of an earlier one are marked.
+func (j *Draft) At(boot string) {
+	if boot == "" {
+		return
+	}
+	if j.Boot != "" && j.Boot != boot {
+		for id, e := range j.Entries {
+			e.EarlierBoot = true
+			j.Entries[id] = e
+		}
+	}
+	j.Boot = boot
+}
+
 // Hold notes what steps are about to set. What was there when an item was
-// first touched stays, however often the item changes after. Part: see
+// first touched in this boot stays, however often the item changes after. Part: see
 // wire.ApplyRequest.
 func (j *Draft) Hold(steps []Step, part bool) (changed bool) {
 	for _, s := range steps {
@@ -31,8 +47,13 @@ func (j *Draft) Hold(steps []Step, part bool) (changed bool) {
 		}
 		e := Entry{Before: state.Tagged{Item: s.Change.Before}, After: state.Tagged{Item: s.Change.After}, Role: s.Role, Reason: s.Reason, For: s.For}
 		if old, ok := j.Entries[e.ID()]; ok {
-			e.Before = old.Before
 			e.For = serves(old.For, e.For, part)
+			if !old.EarlierBoot {
+				e.Before = old.Before
+				if live := s.Change.Before; live != e.After.Item && live != e.Before.Item && e.yields() && !old.TakenOver(live) {
+					e.Was = state.Tagged{Item: live}
+				}
+			}
 		}
 		j.Entries[e.ID()] = e
 		changed = true
@@ -50,7 +71,7 @@ func (j *Draft) Did(s Step, is state.Item) bool {
 	if s.Restore {
 		return !held
 	}
-	return held && e.After.Item == is
+	return held && !e.EarlierBoot && e.After.Item == is
 }
 
 // Change notes another value of items that the journal holds, whatever they are
@@ -81,10 +102,12 @@ func (j *Draft) Release(done []Step) (changed bool) {
 func (j *Draft) Adopt(e Entry, part bool) (changed bool) {
 	if old, ok := j.Entries[e.ID()]; ok {
 		e.For = serves(old.For, e.For, part)
-		if old.After == e.After && slices.Equal(old.For, e.For) {
-			return false
+		if !old.EarlierBoot {
+			if old.After == e.After && slices.Equal(old.For, e.For) {
+				return false
+			}
+			e.Before = old.Before // set by hand to what the inventory now says
 		}
-		e.Before = old.Before // set by hand to what the inventory now says
 	}
 	j.Entries[e.ID()] = e
 	return true
@@ -112,17 +135,17 @@ func (j *Draft) Forget(id state.ID) (changed bool) {
 // its entry, set the item: this one found it so set.
 func (j *Draft) Inherit(e Entry) (changed bool) {
 	own, held := j.Entries[e.ID()]
-	if !held || own.Before != e.After || own.Before == e.Before {
+	if !held || e.EarlierBoot || !own.EarlierBoot && (own.Before != e.After || own.Before == e.Before) {
 		return false
 	}
-	own.Before = e.Before
+	own.Before, own.EarlierBoot = e.Before, false
 	j.Entries[e.ID()] = own
 	return true
 }
 
 // Journal is the journal as it is kept: its entries in order.
 func (j *Draft) Journal() Journal {
-	out := Journal{FormatVersion: Version, Topology: j.Topology, Members: j.Members}
+	out := Journal{FormatVersion: Version, Topology: j.Topology, Boot: j.Boot, Members: j.Members}
 	for _, id := range slices.SortedFunc(maps.Keys(j.Entries), state.Compare) {
 		out.Entries = append(out.Entries, j.Entries[id])
 	}
@@ -132,7 +155,7 @@ func (j *Draft) Journal() Journal {
 // Draft takes a journal up to work on it.
 func (j Journal) Draft() *Draft {
 	d := New(j.Topology)
-	d.Members = j.Members
+	d.Boot, d.Members = j.Boot, j.Members
 	for _, e := range j.Entries {
 		d.Entries[e.ID()] = e
 	}

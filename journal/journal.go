@@ -6,6 +6,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lvsform/lvsform/state"
@@ -18,9 +19,12 @@ const Version = "1"
 // found in place, and what was there before. It is kept on the host, so that
 // any workstation can put the host back as it was found.
 type Journal struct {
-	FormatVersion string  `json:"format_version"`
-	Topology      string  `json:"topology"`
-	Entries       []Entry `json:"entries"` // by kind, in the order in which one may need the other, and then by key
+	FormatVersion string `json:"format_version"`
+	Topology      string `json:"topology"`
+	// Boot is the kernel's boot_id (random(4)) of when it was written. Nothing of
+	// what was set in an earlier boot is left. Empty: it is not known.
+	Boot    string  `json:"boot,omitempty"`
+	Entries []Entry `json:"entries"` // by kind, in the order in which one may need the other, and then by key
 	// Members are the hosts of the topology as the inventory had them when it
 	// was last applied: whoever reads one host's journal finds the others, also
 	// those that have left the inventory since.
@@ -77,6 +81,12 @@ type Entry struct {
 	// For names the services the item is for, or, as service/host, the
 	// destinations; empty: the host itself.
 	For []string `json:"for,omitempty"`
+	// Was is what lvsform had set before After, in an item of somebody else's or
+	// in a place for one: when a run was cut short, After may not be set yet.
+	Was state.Tagged `json:"was,omitzero"`
+	// EarlierBoot says that the host has rebooted since. Nothing of the entry is
+	// set any more, and Before is no longer what to put back.
+	EarlierBoot bool `json:"earlier_boot,omitempty"`
 }
 
 // ID is the identity of the entry's item.
@@ -89,6 +99,35 @@ func (e Entry) Sound() bool {
 
 // AsFound reports whether the entry's item was adopted, and is somebody else's.
 func (e Entry) AsFound() bool { return e.Before.Item == e.After.Item }
+
+// TakenOver reports whether a live value is somebody else's, set since the entry
+// was written: what was found before is not to be put in its place. nil: the item
+// is gone. One that is not there where lvsform had set it takes no place, and
+// what was found there is put back.
+func (e Entry) TakenOver(live state.Item) bool {
+	switch {
+	case live == e.Before.Item || live == e.After.Item:
+		return false
+	case live == nil:
+		return e.AsFound()
+	case live == e.Was.Item:
+		return false
+	default:
+		return e.yields()
+	}
+}
+
+// yields reports whether another value than lvsform's makes the item another's:
+// one that was there before, or a place for one. Whatever else lvsform has made
+// stays its own, as a destination of which somebody has changed the weight.
+func (e Entry) yields() bool {
+	return e.Before.Item != nil || e.ID().Kind.Traits().Replaced
+}
+
+// Rebooted reports whether the journal has an entry of an earlier boot.
+func (j Journal) Rebooted() bool {
+	return slices.ContainsFunc(j.Entries, func(e Entry) bool { return e.EarlierBoot })
+}
 
 // Step is one change with what the journal keeps of it.
 type Step struct {

@@ -10,6 +10,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 
 	"github.com/cloudflare/ipvs"
 	"github.com/mdlayher/genetlink"
@@ -50,6 +52,16 @@ func (k *Kernel) Close() {
 	if k.generic != nil {
 		_ = k.generic.Close()
 	}
+}
+
+// Boot is the boot_id of random(4), which tells one boot of the host from
+// another; empty: the host does not say.
+func Boot() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
 }
 
 // Observe reads the live state: the modules and settings that are asked for,

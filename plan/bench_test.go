@@ -36,7 +36,7 @@ func BenchmarkReach(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				var h Host
-				h.diff(wants, wire.Observed{State: live})
+				h.diff(wants, Observation{Observed: wire.Observed{State: live}})
 				if len(h.Actions) != size.n/10 {
 					b.Fatalf("%d actions", len(h.Actions))
 				}

@@ -82,7 +82,7 @@ func TestEveryChangeCanBeMade(t *testing.T) {
 						obs.Journal.Entries = []journal.Entry{{After: state.Tagged{Item: is}}}
 					}
 					var h Host
-					h.diff([]modes.Want{{Item: state.Module{Name: "ip_vs"}}, {Item: want}}, obs)
+					h.diff([]modes.Want{{Item: state.Module{Name: "ip_vs"}}, {Item: want}}, Observation{Observed: obs})
 					if refused := len(h.Errors) != 0; refused != (kind.Traits().Whole && is != nil && !ours) {
 						t.Errorf("%v to %s, made by lvsform %t: refused: %v", is, state.Text(want), ours, h.Errors)
 						continue
@@ -103,9 +103,9 @@ func TestEveryChangeCanBeMade(t *testing.T) {
 				for _, is := range found {
 					k := changing(set, is)
 					var h Host
-					h.diff(nil, wire.Observed{State: k.State, Journal: journal.Journal{Topology: "t", Entries: []journal.Entry{
+					h.diff(nil, Observation{Force: true, Observed: wire.Observed{State: k.State, Journal: journal.Journal{Topology: "t", Entries: []journal.Entry{
 						{Before: state.Tagged{Item: was}, After: state.Tagged{Item: set}},
-					}}})
+					}}}})
 					err := carryOut(k, h)
 					if err != nil || len(h.Errors) != 0 {
 						t.Errorf("found as %v, set to %s, %v now, and back: %v %v", was, state.Text(set), is, err, h.Errors)
@@ -151,7 +151,7 @@ func TestThingsInTheWay(t *testing.T) {
 			k.State.Put(state.Link{Name: tunnel.Name, MTU: 1476})
 		}
 		var h Host
-		h.diff([]modes.Want{{Item: c.want}}, wire.Observed{State: k.State, Journal: journal.Journal{Topology: "t", Entries: c.journal}})
+		h.diff([]modes.Want{{Item: c.want}}, Observation{Observed: wire.Observed{State: k.State, Journal: journal.Journal{Topology: "t", Entries: c.journal}}})
 		refused := ""
 		for _, e := range h.Errors {
 			refused += e.Message

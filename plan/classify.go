@@ -35,17 +35,17 @@ func classify(w modes.Want, f found) class {
 	switch {
 	case f.other.topology != "" && f.other.item != w.Item && !f.met:
 		return classOtherTopology
-	case f.is == w.Item && f.ours && f.entry.After.Item == w.Item && sameFor:
+	case f.is == w.Item && f.ours && !f.entry.EarlierBoot && f.entry.After.Item == w.Item && sameFor:
 		return classKeep
 	case f.is == w.Item:
 		return classAdopt
 	case f.met && f.ours && f.is == nil:
 		return classForget // somebody took it away and put another in its place
-	case f.met && f.ours && (f.entry.After.Item != f.is || !sameFor):
+	case f.met && f.ours && (f.entry.After.Item != f.is || f.entry.EarlierBoot || !sameFor):
 		return classAdopt // somebody set it to what serves as well
 	case f.met:
 		return classKeep
-	case w.Item.Kind().Traits().Whole && f.is != nil && !f.ours:
+	case w.Item.Kind().Traits().Whole && f.is != nil && (!f.ours || f.entry.EarlierBoot):
 		return classTaken
 	default:
 		return classAct

@@ -14,12 +14,12 @@ import (
 
 // diff fills in the actions that lead from what is observed to the wants, and
 // back to what was found for everything the journal holds beyond them.
-func (h *Host) diff(wants []modes.Want, obs wire.Observed) {
+func (h *Host) diff(wants []modes.Want, obs Observation) {
 	held := map[state.ID]journal.Entry{}
 	for _, e := range obs.Journal.Entries {
 		held[e.ID()] = e
 	}
-	others := elsewhere(obs)
+	others := elsewhere(obs.Observed)
 	wanted, refused := map[state.ID]bool{}, map[state.ID]bool{}
 	for _, w := range wants {
 		if w.Checked != nil {
@@ -56,10 +56,10 @@ func (h *Host) diff(wants []modes.Want, obs wire.Observed) {
 	}
 	lvsforms := func(id state.ID) bool {
 		e, ours := held[id]
-		return ours && !e.AsFound() || others[id].topology != "" && !others[id].found || refused[id] // which is one conflict, not two
+		return ours && !e.AsFound() && !e.EarlierBoot || others[id].topology != "" && !others[id].found || refused[id] // which is one conflict, not two
 	}
-	h.Errors = append(h.Errors, conflicts(h.Actions, obs, lvsforms)...)
-	h.Errors = append(h.Errors, orphans(h.Actions, obs, func(id state.ID) bool {
+	h.Errors = append(h.Errors, conflicts(h.Actions, obs.Observed, lvsforms)...)
+	h.Errors = append(h.Errors, orphans(h.Actions, obs.Observed, func(id state.ID) bool {
 		_, ours := held[id]
 		return ours || others[id].topology != ""
 	})...)
@@ -68,7 +68,7 @@ func (h *Host) diff(wants []modes.Want, obs wire.Observed) {
 	for i, a := range h.Actions {
 		needs[i] = need{a.Change().ID(), a.Reason}
 	}
-	h.Errors = append(h.Errors, lacking(needs, obs)...)
+	h.Errors = append(h.Errors, lacking(needs, obs.Observed)...)
 	if len(h.Errors) != 0 {
 		h.Actions = []Action{}
 	}
@@ -93,16 +93,17 @@ func (h *Host) adopt(w modes.Want, is state.Item, old journal.Entry) {
 	}
 	item := state.Tagged{Item: is}
 	before := item
-	if old.After.Item != nil {
+	if old.After.Item != nil && !old.EarlierBoot {
 		before = old.Before
 	}
 	h.Adopt = append(h.Adopt, journal.Entry{Before: before, After: item, Role: string(w.Role), Reason: w.Reason.Text, For: w.For})
 }
 
 // putBack restores what an entry found, unless it is so already, another
-// topology holds the item, there is nothing left to restore it on, or it
-// belongs to another program, which may have had its reasons.
-func (h *Host) putBack(e journal.Entry, obs wire.Observed, shared bool) {
+// topology holds the item, there is nothing left to restore it on, the host has
+// rebooted, somebody has set something else there, or it belongs to another
+// program. They may have had their reasons.
+func (h *Host) putBack(e journal.Entry, obs Observation, shared bool) {
 	before, is := e.Before.Item, obs.State[e.ID()]
 	// A setting that was not there before belongs to a device that came later
 	// and goes with it.
@@ -111,8 +112,12 @@ func (h *Host) putBack(e journal.Entry, obs wire.Observed, shared bool) {
 	case shared:
 		h.HandOver = append(h.HandOver, e.ID())
 		return
-	case is == before || setting && (is == nil || before == nil) || e.AsFound() && e.ID().Kind.Traits().Balancer && suspects(obs.Foreign) != nil:
+	case is == before || e.EarlierBoot || setting && (is == nil || before == nil):
 		h.Forget = append(h.Forget, e.ID())
+		return
+	case e.TakenOver(is) && (!obs.Force || e.AsFound() && e.ID().Kind.Traits().Balancer && suspects(obs.Foreign) != nil):
+		h.Forget = append(h.Forget, e.ID())
+		h.LeftAlone = append(h.LeftAlone, LeftAlone{Kind: e.ID().Kind, Key: e.ID().Key, Applied: e.After, Found: e.Before, Live: state.Tagged{Item: is}})
 		return
 	}
 	reason := modes.Reason{ID: modes.ReasonAsFound, Text: "as it was found"}

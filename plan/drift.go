@@ -25,12 +25,15 @@ type Drift struct {
 
 // DriftHost is one host's part.
 type DriftHost struct {
-	Name       string         `json:"name"`
-	Address    string         `json:"address"`
-	Left       bool           `json:"left,omitempty"` // no longer in the inventory
-	Errors     []*fault.Error `json:"errors,omitempty"`
-	Held       int            `json:"held"` // how many items were applied here
-	Deviations []Deviation    `json:"deviations"`
+	Name    string         `json:"name"`
+	Address string         `json:"address"`
+	Left    bool           `json:"left,omitempty"` // no longer in the inventory
+	Errors  []*fault.Error `json:"errors,omitempty"`
+	// Rebooted says that the host has rebooted since the last apply: what was set
+	// is gone.
+	Rebooted   bool        `json:"rebooted,omitempty"`
+	Held       int         `json:"held"` // how many items were applied here
+	Deviations []Deviation `json:"deviations"`
 }
 
 // Deviation is one item that is not as it was applied.
@@ -68,7 +71,7 @@ func (d *Drift) add(h DriftHost, obs Observation) {
 	if obs.Err != nil {
 		h.Errors = []*fault.Error{fault.From(obs.Err)}
 	} else {
-		h.Held = len(obs.Journal.Entries)
+		h.Held, h.Rebooted = len(obs.Journal.Entries), obs.Journal.Rebooted()
 		h.Deviations = append(h.Deviations, deviations(obs.Observed)...)
 	}
 	d.count(h)
@@ -99,7 +102,7 @@ func deviations(obs wire.Observed) []Deviation {
 		})
 	}
 	for _, e := range obs.Journal.Entries {
-		held[e.ID()], made[e.ID()] = true, e.Before.Item == nil
+		held[e.ID()], made[e.ID()] = true, e.Before.Item == nil && !e.EarlierBoot
 		if live := obs.State[e.ID()]; live != e.After.Item {
 			add(state.Change{Before: e.After.Item, After: live}, e.Reason, e.For)
 		}
@@ -147,11 +150,14 @@ func (d *Drift) Failed() bool { return d.Summary.HostsFailed != 0 }
 func (d *Drift) WriteText(w io.Writer, o TextOptions) error {
 	var b strings.Builder
 	for _, h := range d.Hosts {
-		if len(h.Errors)+len(h.Deviations) == 0 {
+		if len(h.Errors)+len(h.Deviations) == 0 && !h.Rebooted {
 			continue
 		}
 		o.host(&b, h.Name, h.Address, "")
 		o.errors(&b, h.Errors)
+		if h.Rebooted {
+			b.WriteString("  rebooted since the last apply, and nothing that lvsform sets outlasts that\n")
+		}
 		for _, v := range h.Deviations {
 			b.WriteString("  " + o.op(v.Op) + " ")
 			b.WriteString(o.wrap(fmt.Sprintf("%s %s  %s", v.Kind, plain.Text(v.Key), plain.Text(v.text())), len("  + ")) + "\n")

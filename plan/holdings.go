@@ -123,6 +123,8 @@ func kindsOf(entries []journal.Entry) string {
 // foundAs says what destroy would make of an entry.
 func foundAs(e journal.Entry) string {
 	switch {
+	case e.EarlierBoot:
+		return "set before the host rebooted"
 	case e.Before.Item == nil:
 		return "was not there before"
 	case e.AsFound():

@@ -305,5 +305,5 @@ func (h *Host) narrowJournal(only Only) {
 		return
 	}
 	h.Adopt = slices.DeleteFunc(h.Adopt, func(e journal.Entry) bool { return !only.concerns(e.For, false) })
-	h.Forget, h.HandOver = nil, nil // what is no longer held has no services of its own any more
+	h.Forget, h.HandOver, h.LeftAlone = nil, nil, nil // what is no longer held has no services of its own any more
 }

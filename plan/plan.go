@@ -49,6 +49,12 @@ type Host struct {
 	// Held are actions that were chosen and cannot be done without others that
 	// were not.
 	Held []Held `json:"held,omitempty"`
+	// Rebooted says that the host has rebooted since the topology was applied
+	// there: what was set is gone, and what was found before is no longer known.
+	Rebooted bool `json:"rebooted,omitempty"`
+	// LeftAlone lists what somebody has changed since lvsform set or found it, and
+	// what is therefore not put back. The journal forgets it.
+	LeftAlone []LeftAlone `json:"left_alone,omitempty"`
 	// NotManaged lists what is there, looks related, and is not lvsform's.
 	NotManaged []state.Foreign `json:"not_managed,omitempty"`
 	// Announce lists the VIPs a director has already and announces again at
@@ -60,6 +66,15 @@ type Host struct {
 	Forget   []state.ID      `json:"forget,omitempty"`    // is no longer held
 	HandOver []state.ID      `json:"hand_over,omitempty"` // is no longer held here, and stays: another topology on the host holds it
 	Remember bool            `json:"remember,omitempty"`  // the journal's list of members is out of date
+}
+
+// LeftAlone is an item that is neither as lvsform set it nor as it was found.
+type LeftAlone struct {
+	Kind    state.Kind   `json:"kind"`
+	Key     string       `json:"key"`
+	Applied state.Tagged `json:"applied"` // as lvsform set it
+	Found   state.Tagged `json:"found"`   // as it was before; null: it was not there
+	Live    state.Tagged `json:"live"`    // as it is; null: it is not there
 }
 
 // Action is one change on one host.
@@ -105,6 +120,8 @@ type Observation struct {
 	Err error
 	// Member is set for a host that is no longer in the inventory.
 	Member *journal.Member
+	// Force puts back also what somebody has changed since lvsform set it.
+	Force bool
 }
 
 // Asked lists what a host has to be asked for to plan for it: what is read by
@@ -143,11 +160,11 @@ func VIPs(inv *inventory.Inventory) []netip.Addr {
 func Make(inv *inventory.Inventory, observed map[string]Observation) *Plan {
 	p := &Plan{FormatVersion: FormatVersion, Topology: inv.Name, Notes: modes.Notes(inv)}
 	desired := modes.Desire(inv, facts(observed))
-	p.cover(inv, observed, func(host *Host, h *inventory.Host, obs wire.Observed) {
-		host.Errors = preflight(inv, h, desired[h.Name], obs)
+	p.cover(inv, observed, func(host *Host, h *inventory.Host, obs Observation) {
+		host.Errors = preflight(inv, h, desired[h.Name], obs.Observed)
 		if len(host.Errors) == 0 {
 			host.diff(desired[h.Name], obs)
-			host.NotManaged = notManaged(inv, h, desired[h.Name], obs)
+			host.NotManaged = notManaged(inv, h, desired[h.Name], obs.Observed)
 		}
 	})
 	if p.silences() {
@@ -161,20 +178,20 @@ func Make(inv *inventory.Inventory, observed map[string]Observation) *Plan {
 // Destroy plans the way back to how the hosts were found.
 func Destroy(inv *inventory.Inventory, observed map[string]Observation) *Plan {
 	p := &Plan{FormatVersion: FormatVersion, Topology: inv.Name, Destroy: true}
-	p.cover(inv, observed, func(host *Host, h *inventory.Host, obs wire.Observed) {
+	p.cover(inv, observed, func(host *Host, h *inventory.Host, obs Observation) {
 		host.diff(nil, obs)
-		host.NotManaged = notManaged(inv, h, nil, obs)
+		host.NotManaged = notManaged(inv, h, nil, obs.Observed)
 	})
 	return p
 }
 
 // cover plans for every host: those of the inventory with fill, those that
 // have left it by putting back what they hold.
-func (p *Plan) cover(inv *inventory.Inventory, observed map[string]Observation, fill func(*Host, *inventory.Host, wire.Observed)) {
+func (p *Plan) cover(inv *inventory.Inventory, observed map[string]Observation, fill func(*Host, *inventory.Host, Observation)) {
 	members := Members(inv)
 	p.Members = members
 	everyHost(inv, observed, func(name, address string, h *inventory.Host, obs Observation) {
-		host := Host{Name: name, Address: address, Left: h == nil, Actions: []Action{}}
+		host := Host{Name: name, Address: address, Left: h == nil, Rebooted: obs.Journal.Rebooted(), Actions: []Action{}}
 		if h == nil {
 			p.Members = append(p.Members, *obs.Member)
 		}
@@ -182,9 +199,9 @@ func (p *Plan) cover(inv *inventory.Inventory, observed map[string]Observation, 
 		case obs.Err != nil:
 			host.Errors = []*fault.Error{fault.From(obs.Err)}
 		case h == nil:
-			host.diff(nil, obs.Observed)
+			host.diff(nil, obs)
 		default:
-			fill(&host, h, obs.Observed)
+			fill(&host, h, obs)
 		}
 		if obs.Err == nil {
 			if len(obs.Journal.Entries) != 0 {

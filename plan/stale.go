@@ -100,7 +100,9 @@ func moved(then, now wire.Observed) []string {
 		}
 	}
 	for _, j := range append([]journal.Journal{then.Journal}, then.Others...) {
-		if other := journalOf(now, j.Topology); !slices.EqualFunc(j.Entries, other.Entries, sameEntry) {
+		if other := journalOf(now, j.Topology); other.Rebooted() && !j.Rebooted() {
+			out = append(out, "the host has rebooted")
+		} else if !slices.EqualFunc(j.Entries, other.Entries, sameEntry) {
 			out = append(out, fmt.Sprintf("what topology %s holds there has changed", j.Topology))
 		}
 	}
@@ -161,5 +163,5 @@ func journalOf(o wire.Observed, topology string) journal.Journal {
 }
 
 func sameEntry(a, b journal.Entry) bool {
-	return a.Before == b.Before && a.After == b.After && slices.Equal(a.For, b.For)
+	return a.Before == b.Before && a.After == b.After && slices.Equal(a.For, b.For) && a.EarlierBoot == b.EarlierBoot
 }

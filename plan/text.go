@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -27,7 +28,7 @@ func (p *Plan) WriteText(w io.Writer, o TextOptions) error {
 	var b strings.Builder
 	for _, h := range p.Hosts {
 		found := h.found()
-		if len(h.Actions)+len(h.Errors)+len(h.Held) == 0 && (o.DiffOnly || len(h.NotManaged)+found == 0) {
+		if len(h.Actions)+len(h.Errors)+len(h.Held) == 0 && (o.DiffOnly || len(h.NotManaged)+len(h.LeftAlone)+found == 0 && !h.Rebooted) {
 			continue
 		}
 		left := ""
@@ -47,6 +48,12 @@ func (p *Plan) WriteText(w io.Writer, o TextOptions) error {
 		if !o.DiffOnly {
 			if found != 0 {
 				o.line(&b, "    ", fmt.Sprintf("as found: %s, already as they should be", quantity(found, "item", "items")))
+			}
+			if h.Rebooted {
+				b.WriteString("    rebooted since the last apply, and nothing that lvsform sets outlasts that; what was there before is no longer known\n")
+			}
+			for _, l := range h.LeftAlone {
+				fmt.Fprintf(&b, "    left alone: %s\n", plain.Text(l.text()))
 			}
 			for _, n := range h.NotManaged {
 				o.line(&b, "    not managed: ", plain.Text(notManagedText(n)))
@@ -73,6 +80,27 @@ func (h Host) found() int {
 		}
 	}
 	return n
+}
+
+// text says what is left, why, and what --force would do about it.
+func (l LeftAlone) text() string {
+	value := func(i state.Item) string { return cmp.Or(i.Value(), "there") }
+	is, back := "gone", "removes it"
+	if l.Live.Item != nil {
+		is = value(l.Live.Item)
+	}
+	if l.Found.Item != nil {
+		back = "puts that back"
+	}
+	since := "was applied as " + value(l.Applied.Item)
+	switch {
+	case l.Found.Item == l.Applied.Item:
+		since = "was found as " + value(l.Found.Item)
+	case l.Found.Item != nil:
+		since = "was found as " + value(l.Found.Item) + " and applied as " + value(l.Applied.Item)
+		back = "puts back what was found"
+	}
+	return fmt.Sprintf("%s %s is %s now: it %s, and somebody has changed it since; --force %s", l.Kind, l.Key, is, since, back)
 }
 
 func notManagedText(f state.Foreign) string {

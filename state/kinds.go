@@ -53,6 +53,10 @@ type Traits struct {
 	Balancer bool
 	// Journalled kinds are noted in the journal and put back later.
 	Journalled bool
+	// Replaced is set when an item is a place that holds one value at a time: with
+	// another value in it, it is the item of whoever set that. Items of other kinds
+	// stay the thing they are, whatever somebody has changed about them.
+	Replaced bool
 	// GoesWithDevice is set when an item that was not there before belongs to
 	// a device or a module: it goes with that, and nothing is to put back.
 	GoesWithDevice bool
@@ -71,12 +75,12 @@ var kinds = [...]Traits{
 	{Kind: KindLink, Plural: "links", Observed: true, ComesByItself: true, decode: decode[Link]},
 	{Kind: KindTunnel, Plural: "tunnels", Journalled: true, disrupts: unlessInPlace, decode: decode[TunnelLink]},
 	{Kind: KindUp, Plural: "up", ComesByItself: true, Journalled: true, disrupts: ifRemoved, needs: func(i Item) ID { return link(i.(Up).Link) }, decode: decode[Up]},
-	{Kind: KindSysctl, Plural: "sysctls", Named: true, ComesByItself: true, Journalled: true, GoesWithDevice: true, disrupts: stopsForwarding, decode: decode[Sysctl]},
+	{Kind: KindSysctl, Plural: "sysctls", Named: true, ComesByItself: true, Journalled: true, Replaced: true, GoesWithDevice: true, disrupts: stopsForwarding, decode: decode[Sysctl]},
 	{Kind: KindAddress, Plural: "addresses", Journalled: true, disrupts: ifRemoved, needs: func(i Item) ID { return link(i.(Address).Link) }, decode: decode[Address]},
-	{Kind: KindRoute, Plural: "routes", Journalled: true, disrupts: unlessAdded, needs: func(i Item) ID { return link(i.(Route).Link) }, decode: decode[Route]},
-	{Kind: KindNeighbour, Plural: "neighbours", Journalled: true, needs: func(i Item) ID { return link(i.(Neighbour).Link) }, decode: decode[Neighbour]},
+	{Kind: KindRoute, Plural: "routes", Journalled: true, Replaced: true, disrupts: unlessAdded, needs: func(i Item) ID { return link(i.(Route).Link) }, decode: decode[Route]},
+	{Kind: KindNeighbour, Plural: "neighbours", Journalled: true, Replaced: true, needs: func(i Item) ID { return link(i.(Neighbour).Link) }, decode: decode[Neighbour]},
 	{Kind: KindFirewallRule, Plural: "firewall-rules", ByProgram: true, Journalled: true, decode: decode[FirewallRule]},
-	{Kind: KindTimeouts, Plural: "timeouts", ComesByItself: true, Journalled: true, GoesWithDevice: true, decode: decode[Timeouts]},
+	{Kind: KindTimeouts, Plural: "timeouts", ComesByItself: true, Journalled: true, Replaced: true, GoesWithDevice: true, decode: decode[Timeouts]},
 	{Kind: KindService, Plural: "services", Whole: true, Balancer: true, Journalled: true, disrupts: ifRemoved, decode: decode[Service]},
 	{Kind: KindDestination, Plural: "destinations", Balancer: true, Journalled: true, disrupts: breaksConnections, needs: serviceOf, decode: decode[Destination]},
 	{Kind: KindSyncDaemon, Plural: "sync-daemons", Whole: true, Balancer: true, Journalled: true, decode: decode[SyncDaemon]},

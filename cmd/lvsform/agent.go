@@ -27,7 +27,7 @@ func newAgent() *cobra.Command {
 				return err
 			}
 			defer k.Close()
-			a := agent.Agent{Kernel: k, Traffic: &agent.HostTraffic{}, Dir: journal.Dir}
+			a := agent.Agent{Kernel: k, Traffic: &agent.HostTraffic{}, Dir: journal.Dir, Boot: kernel.Boot()}
 			return a.Serve(cmd.Context(), stdio{os.Stdin, os.Stdout})
 		},
 	}

@@ -53,7 +53,7 @@ the difference is shown.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			saved, inv, err := load(args)
 			if err == nil && saved != nil && flags.any() {
-				err = fault.New(fault.Input, "a saved plan is applied as it is: --host, --service and --forget-host are for making one")
+				err = fault.New(fault.Input, "a saved plan is applied as it is: --host, --service, --forget-host and --force are for making one")
 			}
 			if err != nil {
 				return err

@@ -12,8 +12,9 @@ func newDestroy() *cobra.Command {
 		Long: `Put every host back as it was found.
 
 Each host has a journal of what was there before the first apply. lvsform
-restores that, and then removes the journal and the agent. Kernel modules stay
-loaded, because other programs may use them now.`,
+restores that, and then removes the journal and the agent. What somebody has set
+to another value since is left, and shown; --force puts that back, too. Kernel
+modules stay loaded, because other programs may use them now.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := flags.open(cmd, args)

@@ -17,16 +17,18 @@ import (
 type planFlags struct {
 	only   plan.Only
 	forget []string
+	force  bool
 }
 
 func (f *planFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.only.Hosts, "host", nil, "plan only for these hosts; actions that need other hosts first are held back")
 	cmd.Flags().StringSliceVar(&f.only.Services, "service", nil, "plan only what these services need")
 	cmd.Flags().StringSliceVar(&f.forget, "forget-host", nil, "hosts that have left the inventory and are gone for good: do not connect to them")
+	cmd.Flags().BoolVar(&f.force, "force", false, "put back what was found also where somebody has set another value since")
 }
 
 func (f *planFlags) any() bool {
-	return len(f.only.Hosts)+len(f.only.Services)+len(f.forget) != 0
+	return len(f.only.Hosts)+len(f.only.Services)+len(f.forget) != 0 || f.force
 }
 
 // make observes the hosts and plans for them.
@@ -34,6 +36,10 @@ func (f *planFlags) make(cmd *cobra.Command, s *session, destroy bool) (*plan.Pl
 	observed, err := s.observe(cmd.Context(), f.forget)
 	if err != nil {
 		return nil, nil, err
+	}
+	for name, o := range observed {
+		o.Force = f.force
+		observed[name] = o
 	}
 	p := plan.Make
 	if destroy {
