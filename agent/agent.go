@@ -48,6 +48,7 @@ func (a *Agent) Serve(ctx context.Context, rw io.ReadWriter) error {
 	defer a.letGo()
 	return wire.Serve(ctx, rw, map[wire.Method]wire.Handler{
 		wire.MethodObserve:  wire.Handle(a.observe),
+		wire.MethodPrepare:  wire.Handle(a.prepare),
 		wire.MethodAdopt:    wire.Handle(a.adopt),
 		wire.MethodApply:    wire.Handle(a.apply),
 		wire.MethodDrain:    wire.Handle(a.drain),

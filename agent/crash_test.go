@@ -2,10 +2,16 @@ package agent_test
 
 import (
 	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"github.com/lvsform/lvsform/agent"
+	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/modes/modestest"
 	"github.com/lvsform/lvsform/plan"
@@ -91,4 +97,26 @@ func TestLawOfCrashesAnywhere(t *testing.T) {
 			return []fate{{at: rapid.IntRange(1, points).Draw(t, "where"), kills: rapid.Bool().Draw(t, "killed")}}
 		})
 	})
+}
+
+// A folder that is full, on whatever host, is found before anything is changed
+// on any.
+func TestFullFolderIsFoundFirst(t *testing.T) {
+	inv := crashTopology(t, "one", "12", "  - {name: web, vip: 192.0.2.100, port: 80, mode: dr, directors: [lb], real_servers: [web1, web2]}\n")
+	for _, full := range []string{"lb", "web2"} {
+		w := newCrashWorld(t, inv)
+		before := w.whole()
+		w.Prepare = func(a *agent.Agent) {
+			if filepath.Base(a.Dir) == full {
+				a.BeforeWrite(func() error { return unix.ENOSPC })
+			}
+		}
+		err := w.run(command{inv: inv})
+		if fault.Of(err) != fault.Conflict || !strings.Contains(err.Error(), full+": prepare: journal: no space left on device\n0 of ") {
+			t.Errorf("%s is full: %v", full, err)
+		}
+		if diff := cmp.Diff(before, w.whole()); diff != "" {
+			t.Errorf("%s is full, and something was changed:\n%s", full, diff)
+		}
+	}
 }

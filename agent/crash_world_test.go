@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -148,9 +149,7 @@ func (w *crashWorld) mustRun(c command) {
 // save and restore keep a world as it is, for other fates.
 func (w *crashWorld) save() crashPoint {
 	p := crashPoint{folder(w.t), map[string]state.Host{}, map[string]map[state.ID]state.Item{}}
-	if err := os.CopyFS(p.dir, os.DirFS(w.Dir)); err != nil {
-		w.t.Fatal(err)
-	}
+	w.copyFolder(p.dir, w.Dir)
 	for name, k := range w.Kernels {
 		p.live[name], p.came[name] = maps.Clone(k.State), maps.Clone(w.came[name])
 	}
@@ -164,7 +163,22 @@ func (w *crashWorld) restore(p crashPoint) {
 			w.t.Fatal(err)
 		}
 	}
-	if err := os.CopyFS(w.Dir, os.DirFS(p.dir)); err != nil {
+	w.copyFolder(w.Dir, p.dir)
+}
+
+// copyFolder copies journals, which stay their owner's alone.
+func (w *crashWorld) copyFolder(to, from string) {
+	w.t.Helper()
+	err := os.CopyFS(to, os.DirFS(from))
+	if err == nil {
+		err = filepath.WalkDir(to, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return os.Chmod(path, map[bool]fs.FileMode{true: 0o700, false: 0o600}[d.IsDir()])
+		})
+	}
+	if err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -58,15 +58,21 @@ func readJournal(dir, topology string) (*journal.Draft, error) {
 		err = kept.Check(topology)
 	}
 	if err != nil {
-		return nil, fault.New(fault.Conflict, "journal %s: %w; nothing is changed on this host while it cannot be read. If there is no copy of it, move it away: what lvsform set here is then no longer known, and stays", file, err)
+		return nil, fault.New(fault.Conflict, "journal %s: %w; nothing is changed on this host while it cannot be read. If there is no copy of it, move it out of %s, for example to /root: what topology %s has set here is then no longer known, and stays", file, err, dir, topology)
 	}
 	return kept.Draft(), nil
 }
 
 func parseJournal(file string) (j journal.Journal, err error) {
-	info, err := os.Stat(file)
+	info, err := os.Lstat(file)
 	if err != nil {
 		return j, err
+	}
+	if !info.Mode().IsRegular() {
+		return j, fmt.Errorf("is %s, and no regular file", kindOf(info))
+	}
+	if why := notAlone(info); why != "" {
+		return j, fmt.Errorf("%s, and what it says is carried out as root: if it is sound, chown root:root and chmod 600 it", why)
 	}
 	if info.Size() > maxJournal {
 		return j, fmt.Errorf("%d bytes is over the limit of %d", info.Size(), maxJournal)
@@ -81,6 +87,9 @@ func parseJournal(file string) (j journal.Journal, err error) {
 // readJournals reads every topology's journal on this host, but for that of the
 // one named; empty: all.
 func readJournals(dir, except string) ([]*journal.Draft, error) {
+	if err := checkFolder(dir); err != nil {
+		return nil, err
+	}
 	files, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -91,7 +100,7 @@ func readJournals(dir, except string) ([]*journal.Draft, error) {
 	var out []*journal.Draft
 	for _, f := range files {
 		topology, ok := journal.TopologyOf(f.Name())
-		if !ok || !f.Type().IsRegular() || except != "" && topology == except {
+		if !ok || except != "" && topology == except {
 			continue
 		}
 		j, err := readJournal(dir, topology)
@@ -167,17 +176,4 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-// leave removes everything lvsform keeps on the host, the agent included, once
-// no topology holds anything: the host is as it was before lvsform came.
-func (a *Agent) leave() error {
-	left, err := readJournals(a.Dir, "")
-	if err == nil && a.beforeWrite != nil {
-		err = a.beforeWrite()
-	}
-	if err != nil || len(left) != 0 {
-		return err
-	}
-	return os.RemoveAll(a.Dir)
 }

@@ -46,6 +46,9 @@ func (a *Agent) tryLock() (*os.File, error) {
 	if err := os.MkdirAll(a.Dir, 0o700); err != nil {
 		return nil, err
 	}
+	if err := checkFolder(a.Dir); err != nil {
+		return nil, err
+	}
 	dir, err := os.Open(a.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // it has just left

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"slices"
 
 	"github.com/lvsform/lvsform/agent/wire"
@@ -10,7 +12,32 @@ import (
 	"github.com/lvsform/lvsform/state"
 )
 
-// adopt comes first in a run: from then on no other topology on this host takes
+// prepare comes first in a run, on all hosts: a folder that is full or read-only
+// is not to be found half way.
+func (a *Agent) prepare(ctx context.Context, req wire.PrepareRequest) (wire.Nothing, error) {
+	unlock, err := a.lock(ctx)
+	if err != nil {
+		return wire.Nothing{}, err
+	}
+	defer unlock()
+	if _, err := a.journals(""); err != nil {
+		return wire.Nothing{}, err
+	}
+	file, err := journalFile(a.Dir, req.Topology)
+	if err != nil {
+		return wire.Nothing{}, err
+	}
+	size := min(max(req.Size, 0), maxJournal)
+	if info, err := os.Stat(file); err == nil {
+		size += int(info.Size())
+	}
+	if err := a.makeRoom(size); err != nil {
+		return wire.Nothing{}, fmt.Errorf("journal: %w", err)
+	}
+	return wire.Nothing{}, nil
+}
+
+// adopt comes before the waves: from then on no other topology on this host takes
 // away what this one counts on.
 func (a *Agent) adopt(ctx context.Context, req wire.AdoptRequest) (wire.Nothing, error) {
 	done := wire.Nothing{}

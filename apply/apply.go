@@ -22,6 +22,9 @@ func Run(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) error {
 	stopped := func(step string, faults []Fault) error {
 		return &Error{Step: step, Faults: faults, Done: done, Planned: p.Summary.Steps()}
 	}
+	if faults := prepare(ctx, p, hosts, opts); len(faults) != 0 {
+		return stopped("prepare", faults)
+	}
 	if faults := adopt(ctx, p, hosts, opts); len(faults) != 0 {
 		return stopped("adopt", faults)
 	}

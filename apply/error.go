@@ -13,7 +13,7 @@ import (
 // Error is a run that stopped. The hosts' journals hold what was done; making
 // the plan again and applying it goes on from there.
 type Error struct {
-	Step    string  // the wave, or adopt, ahead of the first
+	Step    string  // the wave; ahead of the first, prepare or adopt
 	Faults  []Fault // one for each host that failed, by host name
 	Done    int     // steps carried out on all hosts, at least: one that was lost cannot say
 	Planned int

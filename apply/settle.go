@@ -2,11 +2,27 @@ package apply
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/plan"
 )
+
+// prepare has every host that is to change see that its journal can be written.
+func prepare(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) []Fault {
+	return beside(ctx, p, opts, func(ctx context.Context, h plan.Host) error {
+		if len(h.Actions)+len(h.Adopt)+len(h.Forget)+len(h.HandOver) == 0 {
+			return nil
+		}
+		const head = 4 << 10 // of a journal, beside its members
+		text, err := json.Marshal([]any{h.Actions, h.Adopt, p.Members})
+		if err != nil {
+			return err
+		}
+		return hosts[h.Name].Call(ctx, wire.MethodPrepare, wire.PrepareRequest{Topology: p.Topology, Size: len(text) + head}, nil)
+	})
+}
 
 // adopt records on the hosts what was found in place.
 func adopt(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) []Fault {

@@ -48,9 +48,12 @@ func (j Journal) Check(topology string) error {
 	return nil
 }
 
-// Dir is where a host keeps its journals, and in "agent" the agent itself. It is
+// Dir is where a host keeps its journals, and in AgentDir the agent itself. It is
 // root's alone.
 const Dir = "/var/lib/lvsform"
+
+// AgentDir is the folder of the agent itself, in Dir.
+const AgentDir = "agent"
 
 const suffix = ".json"
 

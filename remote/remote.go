@@ -62,7 +62,7 @@ type Options struct {
 }
 
 const (
-	defaultAgentDir       = journal.Dir + "/agent"
+	defaultAgentDir       = journal.Dir + "/" + journal.AgentDir
 	defaultConnectTimeout = 10 * time.Second
 	defaultParallel       = 32
 	defaultKeepAlive      = 15 * time.Second

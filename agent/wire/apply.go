@@ -11,6 +11,9 @@ import (
 // The methods that change a host. An error of kind stale says that the host is
 // not as the plan says; then nothing was done.
 const (
+	// MethodPrepare sees to it that the journals can be read and written.
+	// Request PrepareRequest, answer Nothing.
+	MethodPrepare Method = "prepare"
 	// MethodAdopt records what a plan found already in place.
 	// Request AdoptRequest, answer Nothing.
 	MethodAdopt Method = "adopt"
@@ -32,7 +35,13 @@ const (
 // Nothing is an answer that says only that it was done.
 type Nothing struct{}
 
-// AdoptRequest begins a run on one host, ahead of the first wave.
+// PrepareRequest begins a run on one host, before anything is changed on any.
+type PrepareRequest struct {
+	Topology string `json:"topology"`
+	Size     int    `json:"size"` // bytes that its journal may grow by
+}
+
+// AdoptRequest is for what a host has already, ahead of the first wave.
 type AdoptRequest struct {
 	Topology string           `json:"topology"`
 	Members  []journal.Member `json:"members"` // as in Journal
