@@ -108,7 +108,7 @@ func goArch(machine string) (string, error) {
 		return machine, nil
 	}
 	if machine == "" {
-		return "", errors.New("the host does not say its architecture")
+		return "", errors.New("the host does not say its architecture: its program uname prints nothing")
 	}
 	return "", fmt.Errorf("no agent is made for the architecture %q", machine)
 }

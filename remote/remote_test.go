@@ -72,6 +72,32 @@ func TestPushTakesAwayWhatCrashedOnesLeft(t *testing.T) {
 	}
 }
 
+// Agents that were stored when the clock was ahead are not newer than one that is
+// stored now, and do not lock it out.
+func TestAgentsOfTheFuture(t *testing.T) {
+	s := startServer(t)
+	if err := os.MkdirAll(s.agentDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ahead := time.Now().AddDate(1, 0, 0)
+	for i := range 8 {
+		file := filepath.Join(s.agentDir, strings.Repeat(fmt.Sprint(i), 64))
+		if err := errors.Join(os.WriteFile(file, nil, 0o700), os.Chtimes(file, ahead, ahead)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.connect(s.target("web1"), s.options())
+	stored, err := os.ReadDir(s.agentDir)
+	if err != nil || len(stored) > 9 {
+		t.Errorf("%d agents are stored, %v; want no more than 9", len(stored), err)
+	}
+	for _, f := range stored {
+		if info, err := f.Info(); err != nil || info.ModTime().After(time.Now().Add(time.Hour)) {
+			t.Errorf("%s is still of %v, %v", f.Name(), info.ModTime(), err)
+		}
+	}
+}
+
 func TestPushWithoutGzip(t *testing.T) {
 	bin := t.TempDir()
 	for _, tool := range []string{"sh", "ls", "id", "uname", "mkdir", "rm", "cat", "sha256sum", "chmod", "sync", "mv", "tail"} {
@@ -211,6 +237,14 @@ func TestHostsThatCannotTakeTheAgent(t *testing.T) {
 			want: []string{"start agent: ", "prints more than 64 kB before the agent speaks"}},
 		{name: "account that runs nothing", config: "ForceCommand echo This account is closed.; exit 1",
 			want: []string{"start agent: ", "exit status 1; the host printed: This account is closed."}},
+		{name: "no id", config: "SetEnv PATH=DIR/no-id:/usr/bin:/bin",
+			want: []string{"start agent: the host does not say which user this is: its program id prints nothing"}},
+		{name: "no uname", config: "SetEnv PATH=DIR/no-uname:/usr/bin:/bin",
+			want: []string{"push agent: the host does not say its architecture: its program uname prints nothing"}},
+		{name: "no ls", config: "SetEnv PATH=DIR/no-ls:/usr/bin:/bin", dir: "DIR",
+			want: []string{"start agent: the host does not say what ", ": its program ls prints nothing"}},
+		{name: "no sha256sum", config: "SetEnv PATH=DIR/no-sha256sum:/usr/bin:/bin",
+			want: []string{"push agent: ", "sha256sum says nothing"}},
 		{name: "unknown architecture", config: "SetEnv PATH=DIR/vax:/usr/bin:/bin",
 			want: []string{"push agent: ", `no agent is made for the architecture "vax"`}},
 	} {
@@ -225,6 +259,11 @@ func TestHostsThatCannotTakeTheAgent(t *testing.T) {
 				// What sh says that cannot execute anything: sudo's NOEXEC works so.
 				"noexec/sudo": "shift 2; PATH=" + dir + "/denied exec /bin/sh -c \"$3\"",
 				"denied/ls":   "", "denied/id": "", "denied/uname": "",
+
+				"no-id/id":               "exit 127",
+				"no-uname/uname":         "exit 127",
+				"no-ls/ls":               "exit 127",
+				"no-sha256sum/sha256sum": "exit 127",
 			} {
 				path := filepath.Join(dir, name)
 				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -241,7 +280,7 @@ func TestHostsThatCannotTakeTheAgent(t *testing.T) {
 			target, o := s.target("web1"), s.options()
 			target.Sudo = c.sudo
 			if c.dir != "" {
-				o.AgentDir = c.dir
+				o.AgentDir = strings.ReplaceAll(c.dir, "DIR", dir)
 			}
 			for i := range c.want {
 				c.want[i] = strings.ReplaceAll(c.want[i], "DIR", o.AgentDir)

@@ -35,27 +35,29 @@ const (
 // line is the directory's (mode, links, owner, ...: nine words), the second the
 // file's. A `+` or `.` behind the mode is an access list or a security context.
 const startScript = `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH; ` +
-	`absent() { echo ` + marker + ` $1 $(id -u) $(uname -m) $(command -v gzip); exit 0; }; ` +
+	`absent() { echo ` + marker + ` why=$1 uid="$(id -u)" machine="$(uname -m)" gzip="$(command -v gzip)"; exit 0; }; ` +
 	`[ -L DIR ] && absent unsafe-directory; ` +
 	`cd -P DIR 2>/dev/null || absent missing; ` +
 	`set -- $(LC_ALL=C ls -ldn . HASH 2>/dev/null); ` +
-	`case $1,$3 in drwx------*,0) ;; *) absent unsafe-directory;; esac; ` +
+	`case $1,$3 in drwx------*,0) ;; ,) absent no-ls;; *) absent unsafe-directory;; esac; ` +
 	`case ${10},${12} in ,) absent missing;; -rwx------*,0) exec ./HASH agent;; esac; ` +
 	`absent unsafe-file`
 
 // pushScript stores what it reads. Others may push at the same time: each has a
 // file of its own, named for its process, and takes away those whose process is
-// gone. The newest eight agents stay.
+// gone. The newest eight agents stay, and this one does: the clock may have been
+// ahead when others were stored.
 const pushScript = `umask 077; mkdir -p DIR && cd -P DIR || exit 1; ` +
 	`set -- $(LC_ALL=C ls -ldn .); ` +
-	`case $1,$3 in drwx------*,0) ;; *) echo DIR belongs to others too >&2; exit 1;; esac; ` +
+	`case $1,$3 in drwx------*,0) ;; ,) echo ls says nothing of DIR >&2; exit 1;; *) echo DIR belongs to others too >&2; exit 1;; esac; ` +
 	`for t in .push.*; do kill -0 "${t##*.}" 2>/dev/null || rm -f "$t"; done; ` +
 	`t=.push.$$; trap "rm -f $t" EXIT; trap "exit 1" HUP INT TERM; ` +
 	`UNPACK >$t || exit 1; ` +
 	`set -- $(sha256sum $t); ` +
-	`case $1 in HASH) ;; *) echo the agent did not arrive whole >&2; exit 1;; esac; ` +
+	`case $1 in HASH) ;; "") echo sha256sum says nothing >&2; exit 1;; *) echo the agent did not arrive whole >&2; exit 1;; esac; ` +
 	`chmod 700 $t && { sync $t 2>/dev/null || sync; } && mv -f $t HASH || exit 1; ` +
-	`ls -t | tail -n +9 | while read -r t; do rm -f "$t"; done`
+	`for t in *; do [ "$t" -nt HASH ] && touch -r HASH "$t"; done; ` +
+	`ls -t | tail -n +9 | while read -r t; do case $t in HASH) ;; *) rm -f "$t";; esac; done`
 
 // marker begins the line by which startScript says that it starts nothing.
 const marker = "lvsform-start"
@@ -234,8 +236,13 @@ type absence struct {
 }
 
 func parseAbsence(line string) *absence {
-	words := append(strings.Fields(plain.Words(line)), "", "", "")
-	return &absence{why: words[0], uid: words[1], machine: words[2], gzip: words[3] != ""}
+	said := map[string]string{}
+	for _, word := range strings.Fields(plain.Words(line)) {
+		if name, value, ok := strings.Cut(word, "="); ok {
+			said[name] = value
+		}
+	}
+	return &absence{why: said["why"], uid: said["uid"], machine: said["machine"], gzip: said["gzip"] != ""}
 }
 
 // check returns an error unless pushing the agent helps.
@@ -243,12 +250,16 @@ func (a *absence) check(e *endpoint, dir string) error {
 	switch {
 	case a.uid != "0" && strings.Contains(a.stderr, "Permission denied"):
 		return fault.New(fault.Permission, "the host runs sh, and nothing that sh starts: %s; %s", a.stderr, noExec(e, dir))
+	case a.uid == "":
+		return fault.New(fault.Unsupported, "the host does not say which user this is: its program id prints nothing; is it there, in the PATH of a login without a terminal?")
 	case a.uid != "0" && e.sudo:
 		return fault.New(fault.Permission, "sudo as %s does not lead to root (user id %s)", e.user, a.uid)
 	case a.uid != "0":
 		return fault.New(fault.Permission, "%s is not root (user id %s): log in as root, or say sudo: true", e.user, a.uid)
 	case a.why == "missing":
 		return nil
+	case a.why == "no-ls":
+		return fault.New(fault.Unsupported, "the host does not say what %s is: its program ls prints nothing; is it there, in the PATH of a login without a terminal?", dir)
 	case a.why == "unsafe-directory":
 		return fault.New(fault.Permission, "%s on the host is not root's alone (a directory of root with mode 0700, no link): find out who made it, then remove it", dir)
 	}
