@@ -10,6 +10,7 @@ import (
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/plain"
 	"github.com/lvsform/lvsform/state"
 )
@@ -34,6 +35,8 @@ type DriftHost struct {
 	Rebooted   bool        `json:"rebooted,omitempty"`
 	Held       int         `json:"held"` // how many items were applied here
 	Deviations []Deviation `json:"deviations"`
+	// Unrecorded is set for a host that may have lost its journal.
+	Unrecorded *Unrecorded `json:"unrecorded,omitempty"`
 }
 
 // Deviation is one item that is not as it was applied.
@@ -60,8 +63,9 @@ type DriftSummary struct {
 // Deviations compares hosts with their journals.
 func Deviations(inv *inventory.Inventory, observed map[string]Observation) *Drift {
 	d := &Drift{FormatVersion: FormatVersion, Topology: inv.Name}
+	lost := unrecorded(inv, modes.Desire(inv, facts(observed)), observed)
 	everyHost(inv, observed, func(name, address string, h *inventory.Host, obs Observation) {
-		d.add(DriftHost{Name: name, Address: address, Left: h == nil}, obs)
+		d.add(DriftHost{Name: name, Address: address, Left: h == nil, Unrecorded: lost[name]}, obs)
 	})
 	return d
 }
@@ -150,13 +154,16 @@ func (d *Drift) Failed() bool { return d.Summary.HostsFailed != 0 }
 func (d *Drift) WriteText(w io.Writer, o TextOptions) error {
 	var b strings.Builder
 	for _, h := range d.Hosts {
-		if len(h.Errors)+len(h.Deviations) == 0 && !h.Rebooted {
+		if len(h.Errors)+len(h.Deviations) == 0 && !h.Rebooted && h.Unrecorded == nil {
 			continue
 		}
 		o.host(&b, h.Name, h.Address, "")
 		o.errors(&b, h.Errors)
 		if h.Rebooted {
 			b.WriteString("  rebooted since the last apply, and nothing that lvsform sets outlasts that\n")
+		}
+		if u := h.Unrecorded.text(); u != "" {
+			fmt.Fprintf(&b, "  %s\n", u)
 		}
 		for _, v := range h.Deviations {
 			b.WriteString("  " + o.op(v.Op) + " ")

@@ -10,6 +10,7 @@ import (
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
 	"github.com/lvsform/lvsform/journal"
+	"github.com/lvsform/lvsform/modes"
 	"github.com/lvsform/lvsform/plain"
 	"github.com/lvsform/lvsform/state"
 )
@@ -27,6 +28,8 @@ type HoldingsHost struct {
 	Left       bool              `json:"left,omitempty"` // no longer in the inventory
 	Errors     []*fault.Error    `json:"errors,omitempty"`
 	Topologies []HoldingTopology `json:"topologies"` // by name
+	// Unrecorded is set for a host that may have lost its journal.
+	Unrecorded *Unrecorded `json:"unrecorded,omitempty"`
 }
 
 // HoldingTopology is one topology's journal on a host.
@@ -39,8 +42,9 @@ type HoldingTopology struct {
 // Hold lists what the hosts hold.
 func Hold(inv *inventory.Inventory, observed map[string]Observation) *Holdings {
 	out := &Holdings{FormatVersion: FormatVersion}
+	lost := unrecorded(inv, modes.Desire(inv, facts(observed)), observed)
 	everyHost(inv, observed, func(name, address string, h *inventory.Host, obs Observation) {
-		out.add(HoldingsHost{Name: name, Address: address, Left: h == nil}, obs)
+		out.add(HoldingsHost{Name: name, Address: address, Left: h == nil, Unrecorded: lost[name]}, obs)
 	})
 	return out
 }
@@ -89,8 +93,11 @@ func (l *Holdings) WriteText(w io.Writer, o TextOptions, items bool) error {
 		}
 		o.host(&b, h.Name, h.Address, left)
 		o.errors(&b, h.Errors)
-		if len(h.Topologies)+len(h.Errors) == 0 {
+		if len(h.Topologies)+len(h.Errors) == 0 && h.Unrecorded == nil {
 			b.WriteString("  holds nothing\n")
+		}
+		if u := h.Unrecorded.text(); u != "" {
+			fmt.Fprintf(&b, "  %s\n", u)
 		}
 		for _, t := range h.Topologies {
 			fmt.Fprintf(&b, "  %s: %s\n", plain.Text(t.Topology), kindsOf(t.Entries))

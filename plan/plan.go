@@ -55,6 +55,8 @@ type Host struct {
 	// LeftAlone lists what somebody has changed since lvsform set or found it, and
 	// what is therefore not put back. The journal forgets it.
 	LeftAlone []LeftAlone `json:"left_alone,omitempty"`
+	// Unrecorded is set for a host that may have lost its journal.
+	Unrecorded *Unrecorded `json:"unrecorded,omitempty"`
 	// NotManaged lists what is there, looks related, and is not lvsform's.
 	NotManaged []state.Foreign `json:"not_managed,omitempty"`
 	// Announce lists the VIPs a director has already and announces again at
@@ -167,6 +169,7 @@ func Make(inv *inventory.Inventory, observed map[string]Observation) *Plan {
 			host.NotManaged = notManaged(inv, h, desired[h.Name], obs.Observed)
 		}
 	})
+	p.unrecorded(inv, desired, observed)
 	if p.silences() {
 		for i, h := range p.Hosts {
 			p.Hosts[i].Announce = announced(desired[h.Name], observed[h.Name].State)
@@ -182,7 +185,16 @@ func Destroy(inv *inventory.Inventory, observed map[string]Observation) *Plan {
 		host.diff(nil, obs)
 		host.NotManaged = notManaged(inv, h, nil, obs.Observed)
 	})
+	p.unrecorded(inv, modes.Desire(inv, facts(observed)), observed)
 	return p
+}
+
+// unrecorded says of hosts that they may have lost their journals.
+func (p *Plan) unrecorded(inv *inventory.Inventory, desired modes.Desired, observed map[string]Observation) {
+	lost := unrecorded(inv, desired, observed)
+	for i, h := range p.Hosts {
+		p.Hosts[i].Unrecorded = lost[h.Name]
+	}
 }
 
 // cover plans for every host: those of the inventory with fill, those that

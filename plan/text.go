@@ -28,7 +28,7 @@ func (p *Plan) WriteText(w io.Writer, o TextOptions) error {
 	var b strings.Builder
 	for _, h := range p.Hosts {
 		found := h.found()
-		if len(h.Actions)+len(h.Errors)+len(h.Held) == 0 && (o.DiffOnly || len(h.NotManaged)+len(h.LeftAlone)+found == 0 && !h.Rebooted) {
+		if len(h.Actions)+len(h.Errors)+len(h.Held) == 0 && (o.DiffOnly || len(h.NotManaged)+len(h.LeftAlone)+found == 0 && !h.Rebooted && h.Unrecorded == nil) {
 			continue
 		}
 		left := ""
@@ -51,6 +51,9 @@ func (p *Plan) WriteText(w io.Writer, o TextOptions) error {
 			}
 			if h.Rebooted {
 				b.WriteString("    rebooted since the last apply, and nothing that lvsform sets outlasts that; what was there before is no longer known\n")
+			}
+			if u := h.Unrecorded.text(); u != "" {
+				fmt.Fprintf(&b, "    %s\n", u)
 			}
 			for _, l := range h.LeftAlone {
 				fmt.Fprintf(&b, "    left alone: %s\n", plain.Text(l.text()))
