@@ -5,7 +5,6 @@ package wire
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +18,7 @@ import (
 // MaxFrame is the longest frame in bytes either side reads. A director with
 // 100,000 destinations over IPv6, all in its journal, answers an observation
 // with about 80 MB.
-const MaxFrame = 128 << 20
+const MaxFrame = 88 << 20
 
 // Method names what is asked of the agent.
 type Method string
@@ -32,14 +31,14 @@ type Caller interface {
 	Call(ctx context.Context, method Method, request, response any) error
 }
 
-type request struct {
-	Method Method          `json:"method"`
-	Body   json.RawMessage `json:"body,omitempty"`
+// A message is two frames: its head, and then its body, of which the length may
+// depend on the method.
+type requestHead struct {
+	Method Method `json:"method"`
 }
 
-type answer struct {
-	Error *fault.Error    `json:"error,omitempty"`
-	Body  json.RawMessage `json:"body,omitempty"`
+type answerHead struct {
+	Error *fault.Error `json:"error,omitempty"` // then the body is null
 }
 
 // lostError is a conversation that is at its end.
@@ -72,15 +71,19 @@ func (c *Client) Call(ctx context.Context, method Method, req, resp any) error {
 	if c.broken != nil {
 		return c.broken
 	}
-	body, err := json.Marshal(req)
+	size := sizesOf(method)
+	message, err := frames(requestHead{method}, req, size.request)
 	if err != nil {
 		return fmt.Errorf("%s request: %w", method, err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.rw.Close() })
-	var a answer
-	err = WriteFrame(c.rw, request{method, body})
+	var a answerHead
+	var body []byte
+	if _, err = c.rw.Write(message); err == nil {
+		err = readHead(c.rw, &a)
+	}
 	if err == nil {
-		err = ReadFrame(c.rw, &a)
+		body, err = readFrame(c.rw, size.answer)
 	}
 	if !stop() && err != nil {
 		err = context.Cause(ctx)
@@ -108,7 +111,7 @@ func (c *Client) Call(ctx context.Context, method Method, req, resp any) error {
 	if resp == nil {
 		return nil
 	}
-	if err := json.Unmarshal(a.Body, resp); err != nil {
+	if err := json.Unmarshal(body, resp); err != nil {
 		return fmt.Errorf("%s answer: %w", method, err)
 	}
 	return nil
@@ -132,59 +135,35 @@ func Handle[In, Out any](f func(context.Context, In) (Out, error)) Handler {
 // ends, which is no error, or breaks.
 func Serve(ctx context.Context, rw io.ReadWriter, handlers map[Method]Handler) error {
 	for {
-		var req request
-		if err := ReadFrame(rw, &req); err != nil {
+		var req requestHead
+		if err := readHead(rw, &req); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return err
 		}
-		var a answer
-		if h, ok := handlers[req.Method]; !ok {
-			a.Error = fault.New(fault.Bug, "unknown method %q", req.Method)
-		} else if out, err := h(ctx, req.Body); err != nil {
-			a.Error = fault.From(err)
-		} else if a.Body, err = json.Marshal(out); err != nil {
-			a.Error = fault.From(err)
+		size := sizesOf(req.Method)
+		body, err := readFrame(rw, size.request)
+		if err != nil {
+			return noEOF(err)
 		}
-		if err := WriteFrame(rw, a); err != nil {
+		var out any
+		if h, ok := handlers[req.Method]; !ok {
+			err = fault.New(fault.Bug, "unknown method %q", req.Method)
+		} else {
+			out, err = h(ctx, body)
+		}
+		var message []byte
+		if err == nil {
+			message, err = frames(answerHead{}, out, size.answer)
+		}
+		if err != nil {
+			if message, err = frames(answerHead{fault.From(err)}, nil, size.answer); err != nil {
+				return err
+			}
+		}
+		if _, err := rw.Write(message); err != nil {
 			return err
 		}
 	}
-}
-
-// WriteFrame writes a value as one frame.
-func WriteFrame(w io.Writer, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if len(body) > MaxFrame {
-		return fmt.Errorf("message of %d bytes is over the limit of %d", len(body), MaxFrame)
-	}
-	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
-	_, err = w.Write(append(frame, body...))
-	return err
-}
-
-// ReadFrame reads one frame into a value. io.EOF means that the stream ended
-// between two frames.
-func ReadFrame(r io.Reader, v any) error {
-	var head [4]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return err
-	}
-	n := binary.BigEndian.Uint32(head[:])
-	if n > MaxFrame {
-		return fmt.Errorf("frame of %d bytes is over the limit of %d", n, MaxFrame)
-	}
-	// The length is the peer's word: take memory as bytes arrive, not before.
-	body, err := io.ReadAll(io.LimitReader(r, int64(n)))
-	if err != nil {
-		return err
-	}
-	if len(body) < int(n) {
-		return io.ErrUnexpectedEOF
-	}
-	return json.Unmarshal(body, v)
 }

@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -30,6 +32,7 @@ func handlers() map[wire.Method]wire.Handler {
 		"double": wire.Handle(func(_ context.Context, n number) (number, error) { return number{2 * n.N}, nil }),
 		"refuse": wire.Handle(func(context.Context, number) (number, error) { return number{}, errors.New("not today") }),
 		"ended":  wire.Handle(func(context.Context, number) (number, error) { return number{}, context.Canceled }),
+		"large":  wire.Handle(func(context.Context, number) (string, error) { return strings.Repeat("x", 9<<20), nil }),
 		"sleep": wire.Handle(func(ctx context.Context, _ number) (number, error) {
 			<-ctx.Done()
 			return number{}, ctx.Err()
@@ -71,6 +74,9 @@ func TestCall(t *testing.T) {
 	if err := c.Call(t.Context(), "ended", number{}, nil); fault.Of(err) != fault.Connection || !strings.HasPrefix(err.Error(), "the agent was ended on the host: ") {
 		t.Errorf("ended: %v: %v", fault.Of(err), err)
 	}
+	if err := c.Call(t.Context(), "large", number{}, nil); !errors.As(err, &told) || told.Kind != fault.Unsupported || !strings.Contains(err.Error(), "over the limit") {
+		t.Errorf("an answer that is too large: %v", err)
+	}
 	// A refusal leaves the connection in use.
 	if err := c.Call(t.Context(), "double", number{1}, nil); err != nil {
 		t.Errorf("after refusals: %v", err)
@@ -92,8 +98,8 @@ func TestCallEndsWithItsContext(t *testing.T) {
 func TestAgentThatEnds(t *testing.T) {
 	near, far := net.Pipe()
 	go func() {
-		var any map[string]any
-		_ = wire.ReadFrame(far, &any)
+		_, _ = wire.ReadFrame(far, "double") // the head
+		_, _ = wire.ReadFrame(far, "double")
 		_ = far.Close()
 	}()
 	err := wire.NewClient(near).Call(t.Context(), "double", number{1}, nil)
@@ -104,20 +110,104 @@ func TestAgentThatEnds(t *testing.T) {
 
 func TestFramesThatLie(t *testing.T) {
 	head := func(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+	frame := func(text string) []byte { return append(head(uint32(len(text))), text...) }
 	for _, c := range []struct {
-		name  string
-		bytes []byte
-		want  string
+		name   string
+		method wire.Method
+		bytes  []byte
+		want   string
 	}{
-		{"too long", head(wire.MaxFrame + 1), "over the limit"},
-		{"cut short", append(head(100), `{"n":1`...), "unexpected EOF"},
-		{"huge and empty", head(wire.MaxFrame), "unexpected EOF"},
-		{"half a head", []byte{0, 0}, "unexpected EOF"},
-		{"no JSON", append(head(3), "abc"...), "invalid character"},
+		{"too long", wire.MethodApply, head(wire.MaxFrame + 1), "over the limit"},
+		{"too long for what it is", wire.MethodEcho, head(wire.MaxFrame), "over the limit"},
+		{"cut short", wire.MethodApply, append(head(100), `{"n":1`...), "unexpected EOF"},
+		{"huge and empty", wire.MethodApply, head(wire.MaxFrame), "unexpected EOF"},
+		{"half a head", wire.MethodApply, []byte{0, 0}, "unexpected EOF"},
+		{"no UTF-8", wire.MethodApply, frame("\"\xff\""), "no UTF-8"},
+		{"deep", wire.MethodApply, frame(strings.Repeat("[", 101)), "in one another"},
+		{"a large map", wire.MethodApply, frame("{" + strings.Repeat(`"a":1,`, 100_000) + "}"), "an object of so many members"},
+		{"many elements", wire.MethodEcho, frame("[" + strings.Repeat(`"[{\"",`, 60_000) + "1]"), "60001 elements is over the limit"},
 	} {
-		var n number
-		if err := wire.ReadFrame(bytes.NewReader(c.bytes), &n); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := wire.ReadFrame(bytes.NewReader(c.bytes), c.method); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
+		}
+	}
+	text := "[" + strings.Repeat(`"[{\",",`, 59_998) + "1]"
+	if got, err := wire.ReadFrame(bytes.NewReader(frame(text)), wire.MethodEcho); err != nil || string(got) != text {
+		t.Errorf("a frame within its limits: %v", err)
+	}
+}
+
+// most is the memory in bytes that a message may cost.
+const most = 300 << 20
+
+// Whatever fills a message, the other end does not take more memory than that:
+// neither the agent for a request, nor the workstation for what a host answers.
+func TestMemoryOfAMessage(t *testing.T) {
+	fill := func(field, tiny string, elements int) []byte {
+		text := `{"` + field + `":[` + strings.Repeat(tiny+",", elements-2) + tiny + "]}"
+		return append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...)
+	}
+	const all = 400_000 // as many as pass
+	full := func(tiny string) int { return (wire.MaxFrame - 100) / (len(tiny) + 1) }
+	head := []byte("\x00\x00\x00\x12" + `{"method":"apply"}`)
+	for _, n := range []int{all, full("{}")} {
+		said := slices.Concat(head, fill("steps", "{}", n))
+		handlers := map[wire.Method]wire.Handler{wire.MethodApply: wire.Handle(func(context.Context, wire.ApplyRequest) (wire.Nothing, error) { return wire.Nothing{}, nil })}
+		costs(t, fmt.Sprintf("%d steps", n), func() {
+			_ = wire.Serve(t.Context(), struct {
+				io.Reader
+				io.Writer
+			}{bytes.NewReader(said), io.Discard}, handlers)
+		})
+	}
+	for _, c := range []struct {
+		field, tiny string
+		n           int
+	}{
+		{"state", `{"kind":"up"}`, all},
+		{"state", `{"kind":"destination"}`, all},
+		{"others", "{}", all},
+		{`journal":{"entries`, "{}", full("{}")},
+		{`journal":{"entries`, `{"reason":"` + strings.Repeat("x", 210) + `"}`, all},
+		{`journal":{"members`, "{}", all},
+	} {
+		text := fill(c.field, c.tiny, c.n)
+		if strings.Contains(c.field, "{") {
+			text = append(text, '}')
+			binary.BigEndian.PutUint32(text, uint32(len(text)-4))
+		}
+		said := append([]byte("\x00\x00\x00\x02{}"), text...)
+		costs(t, fmt.Sprintf("%d of %.20s in %s", c.n, c.tiny, c.field), func() {
+			var seen wire.Observed
+			_ = wire.NewClient(&hostile{Reader: bytes.NewReader(said)}).Call(t.Context(), wire.MethodObserve, wire.Nothing{}, &seen)
+			runtime.KeepAlive(&seen)
+		})
+	}
+}
+
+// costs fails if more memory is in use at a time. It looks from time to time, and
+// what is garbage meanwhile counts as well.
+func costs(t *testing.T, what string, do func()) {
+	t.Helper()
+	defer debug.SetGCPercent(debug.SetGCPercent(20))
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	before, peak := m.HeapAlloc, uint64(0)
+	done := make(chan bool)
+	go func() { do(); close(done) }()
+	for {
+		runtime.ReadMemStats(&m)
+		peak = max(peak, m.HeapAlloc)
+		select {
+		case <-done:
+			if took := int64(peak) - int64(before); took > most {
+				t.Errorf("%s: %d MB of memory, want no more than %d", what, took>>20, most>>20)
+			} else {
+				t.Logf("%s: %d MB", what, took>>20)
+			}
+			return
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
@@ -125,9 +215,11 @@ func TestFramesThatLie(t *testing.T) {
 // FuzzServe feeds the agent's side whatever bytes: it must end, without a
 // panic, and every answer it gives must be a frame.
 func FuzzServe(f *testing.F) {
-	var good bytes.Buffer
-	_ = wire.WriteFrame(&good, map[string]any{"method": "double", "body": map[string]int{"n": 2}})
-	f.Add(good.Bytes())
+	good, err := wire.Message("double", map[string]any{"method": "double"}, map[string]int{"n": 2})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
 	f.Add([]byte{0, 0, 0, 2, '{', '}'})
 	f.Add([]byte{255, 255, 255, 255})
 	f.Fuzz(func(t *testing.T, in []byte) {
@@ -139,8 +231,7 @@ func FuzzServe(f *testing.F) {
 			io.Writer
 		}{bytes.NewReader(in), &out}, handlers())
 		for out.Len() > 0 {
-			var answer map[string]any
-			if err := wire.ReadFrame(&out, &answer); err != nil {
+			if _, err := wire.ReadFrame(&out, wire.MethodApply); err != nil {
 				t.Fatalf("answer is no frame: %v", err)
 			}
 		}
@@ -172,14 +263,19 @@ func (h *hostile) Close() error {
 // an answer or an error; what it takes is what it was sent and not what it was
 // promised; and a conversation that has broken off is over.
 func FuzzClient(f *testing.F) {
-	frame := func(answers ...any) []byte {
-		var b bytes.Buffer
+	type answer struct{ head, body any }
+	frame := func(answers ...answer) (out []byte) {
 		for _, a := range answers {
-			_ = wire.WriteFrame(&b, a)
+			m, err := wire.Message("any", a.head, a.body)
+			if err != nil {
+				f.Fatal(err)
+			}
+			out = append(out, m...)
 		}
-		return b.Bytes()
+		return out
 	}
-	body := func(v any) map[string]any { return map[string]any{"body": v} }
+	body := func(v any) answer { return answer{map[string]any{}, v} }
+	failed := func(e any) answer { return answer{map[string]any{"error": e}, nil} }
 	entry := journal.Entry{After: state.Tagged{Item: state.Up{Link: "eth0"}}, Role: "director", For: []string{"web"}}
 	observed := wire.Observed{
 		State: statetest.Host(
@@ -191,12 +287,12 @@ func FuzzClient(f *testing.F) {
 		Foreign: []state.Foreign{{Owner: "keepalived", What: "process 812"}},
 	}
 	f.Add(frame(body(observed), body(wire.ApplyResult{Done: 1, Failed: fault.New(fault.Stale, "x")}), body(wire.DrainResult{Active: 7})))
-	f.Add(frame(map[string]any{"error": fault.New(fault.Conflict, "not today")}, body(nil), map[string]any{}))
+	f.Add(frame(failed(fault.New(fault.Conflict, "not today")), body(nil), answer{}))
 	f.Add(append(frame(body(nil)), 255, 255, 255, 255))
 	f.Add([]byte{3, 255, 255, 255, '{'})
 	f.Add([]byte{0, 0, 0, 2, '{', '}'})
-	f.Add(frame(map[string]any{"error": map[string]any{"kind": 7}}))
-	f.Add(frame(map[string]any{"error": map[string]any{"kind": "weather"}}, map[string]any{"error": map[string]any{}}))
+	f.Add(frame(failed(map[string]any{"kind": 7})))
+	f.Add(frame(failed(map[string]any{"kind": "weather"}), failed(map[string]any{})))
 	f.Fuzz(func(t *testing.T, said []byte) {
 		stream := &hostile{Reader: bytes.NewReader(said)}
 		c := wire.NewClient(stream)
