@@ -32,6 +32,9 @@ func coreMain(specFile string) error {
 	}
 	dir := filepath.Dir(specFile) // its tmpfs is mounted over it
 	err = setUpLab(s.Kernel, dir)
+	if err == nil && s.OpenFiles != 0 {
+		err = boundInodes(s.OpenFiles)
+	}
 	if err == nil {
 		err = runHosts(&s, dir, stream)
 	}

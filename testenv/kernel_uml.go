@@ -80,6 +80,9 @@ func launchUML(s *spec, dir, specFile string) (launch, error) {
 		// a system call in it is several times slower when the host moves it
 		// between processors
 		OneCPU: true,
+		// it has one open for every folder and file of the machine's that anybody
+		// in it has opened, for as long as it remembers that
+		OpenFiles: true,
 	}, nil
 }
 

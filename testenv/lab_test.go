@@ -76,6 +76,29 @@ func kernels(t *testing.T, test func(t *testing.T, o testenv.Options)) {
 	}
 }
 
+// A lab does not run out of open files, whatever is looked at in it: hostfs holds
+// one for every folder that anybody has opened.
+func TestManyFolders(t *testing.T) {
+	o := testenv.Options{Kernel: testenv.KernelUML, WithoutIPVS: true, File: []byte("version: 1\n")}
+	if err := testenv.Available(o); err != nil {
+		t.Skip(err)
+	}
+	const few = "LVSFORM_FEW_FILES"
+	if os.Getenv(few) == "" { // in a process of its own: a limit that was lowered stays
+		c := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -Sn 1024; ulimit -Hn 1500; exec "$0" -test.run '^TestManyFolders$'`, os.Args[0])
+		c.Env = append(os.Environ(), few+"=1")
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	lab := start(t, o)
+	out, errs, _ := sh(t, lab, "find /usr /var -xdev -type d | head -n 4000 | wc -l")
+	if strings.HasPrefix(out, "0") || strings.Contains(errs, "Too many open files") {
+		t.Errorf("find: %s folders, %.300s", strings.TrimSpace(out), errs)
+	}
+}
+
 func start(t *testing.T, o testenv.Options) *testenv.Lab {
 	t.Helper()
 	lab, err := testenv.Start(t.Context(), topology(), o)

@@ -15,6 +15,7 @@ type spec struct {
 	Executable string   // this program
 	Networks   []string // one bridge each; the last is the management network
 	Hosts      []*hostSpec
+	OpenFiles  uint64 // how many the kernel may have open on the machine; 0: no bound is known
 }
 
 // hostSpec is everything a host has to know.

@@ -120,6 +120,10 @@ func (s *supervisor) watch() {
 // prepare fills the lab's directory and returns the supervisor's argument.
 func prepare(s *spec, dir string) (string, error) {
 	specFile := filepath.Join(dir, "spec.json")
+	var files unix.Rlimit
+	if s.Kernel == KernelUML && unix.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil {
+		s.OpenFiles = files.Max
+	}
 	data, err := json.Marshal(s)
 	if err != nil {
 		return "", err
@@ -233,6 +237,9 @@ func (l launch) start() (*exec.Cmd, error) {
 	if l.OneCPU {
 		pinToOneCPU()
 	}
+	if l.OpenFiles {
+		allowOpenFiles()
+	}
 	inner := &stream{in: os.NewFile(innerFD, "stream"), out: os.NewFile(innerFD+1, "stream")}
 	cmd := exec.Command(l.Args[0], l.Args[1:]...)
 	cmd.Env = l.Env
@@ -247,6 +254,16 @@ func (l launch) start() (*exec.Cmd, error) {
 	err := cmd.Start()
 	_ = inner.Close()
 	return cmd, err
+}
+
+// allowOpenFiles lets this process, and what it starts, have as many files open
+// as it may allow itself. Failing costs nothing until they run out.
+func allowOpenFiles() {
+	var files syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) == nil {
+		files.Cur = files.Max
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &files)
+	}
 }
 
 // pinToOneCPU keeps this thread, and what it starts, on one of the processors
