@@ -125,7 +125,8 @@ func opening(req wire.ProbeOpenRequest) (func() *attempt, error) {
 		next := datagrams(req.Address.Port())
 		return func() *attempt {
 			t := begin(req.Address, req.Timeout, unix.SOCK_DGRAM)
-			if t.silent = req.Silent; t.silent {
+			t.silent, t.once = req.Silent, req.Once || req.Silent
+			if t.silent {
 				t.expires = time.Now().Add(min(silentWait, req.Timeout))
 			}
 			if t.err == nil {
@@ -151,7 +152,8 @@ type attempt struct {
 
 	// Of UDP only.
 	datagram datagram
-	silent   bool // no answer is none too few; never sent again
+	silent   bool // no answer is none too few
+	once     bool // never sent again
 	repeats  int
 	repeat   time.Time     // when it is sent again
 	pause    time.Duration // before that
@@ -230,7 +232,7 @@ func wait(ctx context.Context, attempts []*attempt, one *attempt, until time.Tim
 		now := time.Now()
 		next := min(probePoll, until.Sub(now))
 		for _, t := range attempts {
-			if t.pending && t.datagram != nil && !t.silent && now.After(t.repeat) {
+			if t.pending && t.datagram != nil && !t.once && now.After(t.repeat) {
 				t.again()
 			}
 			switch {

@@ -285,6 +285,24 @@ func TestDatagramThatNobodyAnswers(t *testing.T) {
 	}
 }
 
+// One that would come to another server the second time is sent once.
+func TestDatagramThatIsSentOnce(t *testing.T) {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0") // nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // of a test
+	opened, err := (&Agent{Traffic: &HostTraffic{}}).probeOpen(t.Context(), wire.ProbeOpenRequest{
+		Protocol: state.UDP, Address: netip.MustParseAddrPort(c.LocalAddr().String()), Count: 1, Timeout: 600 * time.Millisecond, Hold: time.Second, Once: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := opened.Probes[0]; p.Failed == "" || p.Repeats != 0 {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestDNSQuery(t *testing.T) {
 	next := datagrams(dnsPort)
 	if diff := cmp.Diff([]byte{0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1}, []byte(next())[2:]); diff != "" {

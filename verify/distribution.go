@@ -107,9 +107,12 @@ func judgeDistribution(s *inventory.Service, ev *evidence) Check {
 	for _, u := range units {
 		got[slices.Index(s.RealServers, u.server)]++
 	}
-	unknown := 0
+	unknown, lost := 0, 0
 	for _, p := range ev.probes {
-		if p.row == nil && p.noTable {
+		switch {
+		case s.OnePacket && p.server == nil && p.requests != 0:
+			lost++ // its turn was somebody's
+		case p.row == nil && p.noTable:
 			unknown++
 		}
 	}
@@ -119,16 +122,16 @@ func judgeDistribution(s *inventory.Service, ev *evidence) Check {
 		return ev.check(checkDistribution, finding{open: []string{"no probe is known to have been sent"}})
 	case !sent:
 		return ev.check(checkDistribution, finding{open: []string{"no probe was sent"}})
-	case total == 0 && unknown != 0:
+	case total == 0 && unknown+lost != 0:
 		return ev.check(checkDistribution, finding{open: []string{"which real server the director gave the probes to is not known"}})
 	case total == 0:
 		return ev.check(checkDistribution, finding{wrong: []string{"the director gave no probe to a real server of the service"}})
 	}
-	wrong, due, note := judgeShares(s, ev, units, got, ev.others+unknown)
+	wrong, due, note := judgeShares(s, ev, units, got, ev.others+unknown, lost)
 	var open, restsOn []string
 	if len(ev.missing[checkReplies]) != 0 && len(wrong) != 0 {
 		// Others may have had any number of turns: nobody counted them.
-		sure, _, _ := judgeShares(s, ev, units, got, countless)
+		sure, _, _ := judgeShares(s, ev, units, got, countless, lost)
 		open = slices.DeleteFunc(wrong, func(text string) bool { return slices.Contains(sure, text) })
 		wrong = sure
 		if open != nil {
@@ -136,6 +139,9 @@ func judgeDistribution(s *inventory.Service, ev *evidence) Check {
 		}
 	}
 	seen := fmt.Sprintf("%s over %s: %s", s.Scheduler, count(total, noun), shares(s, got))
+	if lost != 0 {
+		seen += fmt.Sprintf("; %s came to no real server that could be asked, and may have been the turn of any", count(lost, noun))
+	}
 	if note != "" {
 		seen += "; " + note
 	}
@@ -183,8 +189,8 @@ func given(s *inventory.Service, ev *evidence) (units []unit, noun string) {
 // judgeShares holds what each real server got against the scheduler, and returns
 // what was due where the scheduler gives turns. The note
 // says why less was demanded than the scheduler's own rule; others is how many
-// turns somebody else may have had.
-func judgeShares(s *inventory.Service, ev *evidence, units []unit, got []int, others int) (wrong []string, due []Range, note string) {
+// turns somebody else may have had, and lost how many probes are at nobody known.
+func judgeShares(s *inventory.Service, ev *evidence, units []unit, got []int, others, lost int) (wrong []string, due []Range, note string) {
 	if s.Persistence.Timeout != 0 && ev.templates != 0 {
 		return nil, nil, fmt.Sprintf("%s had a real server from before, which it keeps whatever the scheduler says", count(ev.templates, "client"))
 	}
@@ -203,15 +209,10 @@ func judgeShares(s *inventory.Service, ev *evidence, units []unit, got []int, ot
 	if limited {
 		return wrong, nil, "the thresholds may rightly change the shares"
 	}
-	for _, p := range ev.probes {
-		if s.OnePacket {
-			others += p.repeats // each was given on its own
-		}
-	}
 	var more []string
 	switch shareOf(s.Scheduler) {
 	case shareTurns:
-		due = dueTurns(s, len(units), others)
+		due = dueTurns(s, len(units), others+lost)
 		more, note = judgeTurns(s, got, due, others)
 	case shareEach:
 		_, servers := turns(s)

@@ -28,6 +28,7 @@ type world struct {
 	mu    sync.Mutex
 	calls []string // "host method" in their order, those made side by side left out
 	asked []string // "host method" of all, in no order
+	open  []wire.ProbeOpenRequest
 }
 
 // newWorld starts the agents, which end with the test.
@@ -50,6 +51,9 @@ type recorder struct {
 
 func (r *recorder) Call(ctx context.Context, m wire.Method, req, resp any) error {
 	r.record(m)
+	if open, ok := req.(wire.ProbeOpenRequest); ok {
+		r.open = append(r.open, open) // one after the other
+	}
 	return r.caller.Call(ctx, m, req, resp)
 }
 
@@ -82,6 +86,29 @@ func TestRun(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, w.calls); diff != "" {
 		t.Errorf("calls (-want +got)\n%s", diff)
+	}
+}
+
+// A repeat that may come to another real server heals nothing.
+func TestDatagramsThatAreSentOnce(t *testing.T) {
+	for service, once := range map[string]bool{
+		dns: false, dns + ", one_packet: true": true, dns + ", persistence: 300": false,
+	} {
+		for timeout, shorter := range map[uint32]bool{0: false, 1: true, 300: false} {
+			inv := topology(t, service)
+			if timeout != 0 {
+				inv.Services[0].Directors[0].IPVS.Timeouts = &inventory.Timeouts{TCP: 900, TCPFin: 120, UDP: timeout}
+			}
+			w := newWorld(t, inv)
+			if _, err := Run(t.Context(), inv, w.hosts, Options{Probes: 1}); err != nil {
+				t.Fatal(err)
+			}
+			for _, got := range w.open {
+				if got.Once != (once || shorter) {
+					t.Errorf("%s with a UDP timeout of %d s: once: %v", service, timeout, got.Once)
+				}
+			}
+		}
 	}
 }
 

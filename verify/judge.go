@@ -216,8 +216,8 @@ func (p *probe) trail(s *inventory.Service) string {
 		return "the client sent nothing"
 	case p.silent && p.arrived != nil:
 		return fmt.Sprintf("it came to %s %s", p.server.Host.Name, p.asArrived())
-	case s.OnePacket && p.server != nil:
-		return "it came to " + p.server.Host.Name + p.withoutReply()
+	case s.OnePacket:
+		return p.trailOfOnePacket()
 	case p.row == nil:
 		return p.trailWithoutRow()
 	case p.server == nil:
@@ -228,6 +228,25 @@ func (p *probe) trail(s *inventory.Service) string {
 		given += "; " + there
 	}
 	return given
+}
+
+// trailOfOnePacket is the trail of a datagram that no director's connection table
+// is ever to have.
+func (p *probe) trailOfOnePacket() string {
+	switch {
+	case p.server != nil:
+		return "it came to " + p.server.Host.Name + p.withoutReply()
+	case p.noWatch && p.noArrival:
+		return "where it went is not known"
+	case p.noWatch:
+		return "no real server saw it"
+	case p.requests == 0:
+		return "it did not reach the director"
+	case p.noArrival:
+		return "it reached the director, and no real server that could be asked saw it"
+	default:
+		return "it reached the director, and no real server saw it"
+	}
 }
 
 // trailWithoutRow is the trail of a probe that no director's connection table is

@@ -251,7 +251,7 @@ func (t *trial) open(ctx context.Context, n int) {
 		t.opts.Progress(fmt.Sprintf("%s: %s from %s", t.service.Name, count(n, "probe"), to.client.Name))
 		opened, err := ask[wire.ProbeOpened](ctx, t.gatherer, to.client.Name, "open connections", t.openLimit(n), wire.MethodProbeOpen, wire.ProbeOpenRequest{
 			Protocol: state.Protocol(t.service.Protocol), Address: to.entry, Count: n, Timeout: t.opts.Timeout,
-			Hold: min(t.limit+callLimit, maxHold), Silent: !t.service.Answers(),
+			Hold: min(t.limit+callLimit, maxHold), Silent: !t.service.Answers(), Once: t.scheduledAnew(),
 		})
 		if err != nil {
 			t.ev.trouble(checkReachability, err)
@@ -277,6 +277,16 @@ func (t *trial) open(ctx context.Context, n int) {
 			}
 		}
 	}
+}
+
+// scheduledAnew reports whether a datagram that is sent again may come to
+// another real server than before: with one_packet the director keeps no entry,
+// and one that has timed out is gone.
+func (t *trial) scheduledAnew() bool {
+	return t.service.OnePacket || slices.ContainsFunc(t.service.Directors, func(d *inventory.Host) bool {
+		own := d.IPVS.Timeouts
+		return own != nil && time.Duration(own.UDP)*time.Second <= t.opts.Timeout
+	})
 }
 
 // maxHold is the longest the agent agrees to.

@@ -156,7 +156,7 @@ func oneClientEach(s *inventory.Service, ev *evidence) {
 func TestJudge(t *testing.T) {
 	// Those whose names do not begin with good.
 	passing := []string{
-		"nobody to ask for the VIP", "unfair turns while others connect", "one-packet, repeated",
+		"nobody to ask for the VIP", "unfair turns while others connect",
 		"hung up", "accept deferred", "persistence kept", "persistence from before",
 	}
 	for _, test := range []struct {
@@ -407,8 +407,15 @@ func TestJudge(t *testing.T) {
 
 		{"good udp", dns, pass},
 		{"good one-packet", dns + ", one_packet: true", pass},
-		{"one-packet, repeated", dns + ", one_packet: true", func(s *inventory.Service, ev *evidence) {
-			ev.probes[1].server, ev.probes[1].repeats = s.RealServers[0], 2
+		{"one-packet, one real server is dead", dns + ", one_packet: true", func(_ *inventory.Service, ev *evidence) {
+			for _, i := range []int{0, 2} {
+				ev.probes[i].failed = "no answer within 3s"
+			}
+		}},
+		{"one-packet, one real server is gone", dns + ", one_packet: true", func(_ *inventory.Service, ev *evidence) {
+			for _, i := range []int{0, 2} {
+				ev.probes[i].failed, ev.probes[i].server, ev.probes[i].arrived = "no answer within 3s", nil, nil
+			}
 		}},
 		{"udp, nobody answers", dns, func(_ *inventory.Service, ev *evidence) {
 			for i := range ev.probes {

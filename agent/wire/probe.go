@@ -64,6 +64,10 @@ type ProbeOpenRequest struct {
 	// Silent is for services that answer nothing: a datagram is sent once, and
 	// fails only when it is refused.
 	Silent bool `json:"silent,omitempty"`
+	// Once keeps a datagram from being sent again. It is for services that give
+	// each datagram to a real server of its own: the repeat's answer would hide
+	// that the first one got none.
+	Once bool `json:"once,omitempty"`
 }
 
 // ProbeOpened has a probe for each connection that was asked for, in the order
