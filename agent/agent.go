@@ -57,6 +57,8 @@ func (a *Agent) Serve(ctx context.Context, rw io.ReadWriter) error {
 
 		wire.MethodProbeOpen:   wire.Handle(a.probeOpen),
 		wire.MethodFullSize:    wire.Handle(a.fullSize),
+		wire.MethodFullReplies: wire.Handle(a.fullReplies),
+		wire.MethodDataIn:      wire.Handle(a.dataIn),
 		wire.MethodProbeClose:  wire.Handle(a.probeClose),
 		wire.MethodConnections: wire.Handle(a.connections),
 		wire.MethodSockets:     wire.Handle(a.sockets),

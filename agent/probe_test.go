@@ -158,6 +158,24 @@ func TestProbeRequestsOutOfBounds(t *testing.T) {
 			t.Errorf("%+v: no error", req)
 		}
 	}
+	many := wire.FullRepliesRequest{Replies: make([]wire.FullReply, maxReplies+1)}
+	for i := range many.Replies {
+		many.Replies[i] = wire.FullReply{From: to, To: to}
+	}
+	for _, req := range []wire.FullRepliesRequest{
+		{Wait: -1},
+		{Wait: time.Hour},
+		{Replies: []wire.FullReply{{From: to}}},
+		{Replies: []wire.FullReply{{From: to, To: netip.MustParseAddrPort("[::1]:1")}}},
+		many,
+	} {
+		if _, err := (&Agent{Traffic: &HostTraffic{}}).fullReplies(t.Context(), req); err == nil {
+			t.Errorf("%d replies, %s: no error", len(req.Replies), req.Wait)
+		}
+	}
+	if _, err := (&Agent{Traffic: &HostTraffic{}}).dataIn(t.Context(), wire.DataInRequest{Wait: time.Hour}); err == nil {
+		t.Error("a wait of an hour: no error")
+	}
 	if _, err := (&Agent{Traffic: &HostTraffic{}}).watchStop(t.Context(), wire.Nothing{}); err == nil || !strings.Contains(err.Error(), "no watch") {
 		t.Errorf("end of a watch that never began: %v", err)
 	}

@@ -34,6 +34,10 @@ type Traffic interface {
 	OpenProbes(context.Context, wire.ProbeOpenRequest) ([]wire.Probe, error)
 	// FullSize sends a packet of full size on each held TCP connection.
 	FullSize(context.Context) ([]wire.FullSize, error)
+	// FullReplies sends packets of full size from the host's end of connections.
+	FullReplies(context.Context, wire.FullRepliesRequest) ([]wire.FullReplySent, error)
+	// DataIn waits until data has come in on held TCP connections.
+	DataIn(context.Context, wire.DataInRequest) ([]wire.DataInOf, error)
 	// CloseProbes closes all held connections.
 	CloseProbes() error
 

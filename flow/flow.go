@@ -53,7 +53,11 @@ type Sighting struct {
 	// changes: of TCP with SYN the client's initial sequence number, of UDP what
 	// DatagramMark makes of the payload, of ICMP identifier and number of an
 	// echo. It is 0 where there is none.
-	Mark  uint32 `json:"mark,omitempty"`
+	Mark uint32 `json:"mark,omitempty"`
+	// MSS is what a TCP packet with SYN announces as its sender's largest
+	// segment, as it arrived: who forwards it can have lowered it. 0 where it
+	// announces none.
+	MSS   uint16 `json:"mss,omitempty"`
 	Count int    `json:"count"`
 }
 

@@ -56,6 +56,7 @@ type probe struct {
 	replies          int
 	repliedAt        string // director that saw a reply
 	full             *wire.FullSize
+	reply            *fullReply
 	// What could not be asked. Then nothing follows from a row or a socket
 	// that is not there, or from packets that nobody saw: at the directors, or
 	// at the real server.

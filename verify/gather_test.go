@@ -61,7 +61,7 @@ func (r *recorder) record(m wire.Method) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.asked = append(r.asked, r.host+" "+string(m))
-	sideBySide := []wire.Method{wire.MethodMACs, wire.MethodSockets, wire.MethodFullSize, wire.MethodProbeClose}
+	sideBySide := []wire.Method{wire.MethodMACs, wire.MethodSockets, wire.MethodFullSize, wire.MethodDataIn, wire.MethodProbeClose}
 	if !slices.Contains(sideBySide, m) && !strings.HasPrefix(r.host, "web") {
 		r.calls = append(r.calls, r.host+" "+string(m))
 	}
@@ -122,7 +122,10 @@ func TestRunWithAFailure(t *testing.T) {
 		{"client probe-open", []string{checkReachability}},
 		{"client probe-close", nil},
 		{"lb connections", []string{checkServerKnown, checkDistribution}},
-		{"client full-size", []string{checkFullSize}},
+		{"client full-size", []string{checkFullSize, checkFullReplies}},
+		{"web1 full-replies", []string{checkFullReplies}},
+		{"client data-in", []string{checkFullReplies}},
+		{"web1 watch-start", []string{checkFullReplies}},
 		{"web1 sockets", []string{checkServerKnown}},
 		{"lb watch-start", []string{checkBypass}},
 		{"lb watch-stop", []string{checkBypass}},

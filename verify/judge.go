@@ -22,6 +22,7 @@ const (
 	checkThrough        = "replies-through-director"   // replies do
 	checkRequests       = "requests-through-director"  // replies: none; requests came through the director
 	checkFullSize       = "full-size-packets"          // the largest packets the client sends get through
+	checkFullReplies    = "full-size-replies"          // the largest packets the real server sends do
 	checkOneMAC         = "one-mac-for-vip"            // the director alone answers ARP or ND
 	checkLocals         = "mac-for-local-addresses"    // the directors alone answer for local_addresses
 	checkNeighbour      = "neighbour-is-director"      // arp: static; the VIP's senders know the director's MAC
@@ -55,6 +56,8 @@ func judge(s *inventory.Service, ev *evidence) Service {
 	out.Checks = append(out.Checks, judgeRows(s, ev)...)
 	if s.Protocol == inventory.TCP {
 		checks, notes := judgeFullSize(ev)
+		out.Checks, out.Notes = append(out.Checks, checks...), append(out.Notes, notes...)
+		checks, notes = judgeFullReplies(ev)
 		out.Checks, out.Notes = append(out.Checks, checks...), append(out.Notes, notes...)
 	}
 	out.Checks = append(out.Checks, judgeOwner(s, ev)...)
@@ -377,7 +380,7 @@ func judgeServerKnown(s *inventory.Service, ev *evidence) Check {
 // acknowledged. A real server that has hung up, or waits for data before it
 // accepts, has no connection that could acknowledge anything.
 func judgeFullSize(ev *evidence) (checks []Check, notes []string) {
-	var wrong, open, without tally
+	var wrong, open, without, told tally
 	right, largest := 0, 0
 	for _, p := range ev.probes {
 		switch {
@@ -395,16 +398,22 @@ func judgeFullSize(ev *evidence) (checks []Check, notes []string) {
 			if p.server != nil {
 				name = p.server.Host.Name
 			}
-			wrong.add("connected, but %s did not acknowledge a packet of %d octets from %s", name, p.full.Octets, p.client)
+			wrong.add("connected, but %s did not acknowledge a packet of %d octets from %s%s", name, p.full.Octets, p.client, toldTo(p.full.Told))
 		default:
 			right++
 			largest = max(largest, p.full.Octets)
+			if p.full.Told != nil {
+				told.add("came through after %s had told %s to send at most %d octets (path MTU discovery)", p.full.Told.By, p.client, p.full.Octets)
+			}
 		}
 	}
 	for _, line := range without.lines() {
 		notes = append(notes, checkFullSize+" left out for "+line)
 	}
-	if notes != nil && right == 0 && wrong.texts == nil && open.texts == nil && ev.missing[checkFullSize] == nil {
+	for _, line := range told.lines() {
+		notes = append(notes, checkFullSize+": "+line)
+	}
+	if without.texts != nil && right == 0 && wrong.texts == nil && open.texts == nil && ev.missing[checkFullSize] == nil {
 		return nil, notes
 	}
 	seen := ""

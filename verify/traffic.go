@@ -48,6 +48,7 @@ func (g *gatherer) traffic(ctx context.Context, s *inventory.Service, ev *eviden
 	t.follow()
 	t.takeArrivals(listening)
 	t.lookUpSockets(ctx)
+	t.sendReplies(ctx)
 	t.close(ctx)
 }
 
@@ -266,7 +267,7 @@ func (t *trial) open(ctx context.Context, n int) {
 	if t.service.Protocol != inventory.TCP {
 		return
 	}
-	for _, r := range askAll[wire.FullSizes](ctx, t.gatherer, t.clients(), "send packets of full size", callLimit, wire.MethodFullSize,
+	for _, r := range askAll[wire.FullSizes](ctx, t.gatherer, t.clients(), "send packets of full size", fullSizeLimit, wire.MethodFullSize,
 		func(*inventory.Host) any { return wire.Nothing{} }) {
 		if r.err != nil {
 			t.ev.trouble(checkFullSize, r.err)

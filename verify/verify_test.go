@@ -82,7 +82,8 @@ func good(s *inventory.Service) *evidence {
 			client: "client", entry: vip, vip: vip, local: local,
 			director: "lb", row: &flow.Connection{Client: local, Destination: rip, State: "ESTABLISHED"},
 			server: r, requests: 2,
-			full: &wire.FullSize{Local: local, Octets: 1500, Acknowledged: true},
+			full:  &wire.FullSize{Local: local, Octets: 1500, Acknowledged: true},
+			reply: &fullReply{sent: wire.FullReplySent{Octets: 1500}, arrived: true},
 		}
 		from, to := local, vip
 		switch r.Mode {
@@ -101,7 +102,7 @@ func good(s *inventory.Service) *evidence {
 		if s.Protocol == inventory.TCP {
 			p.socket = &flow.Socket{Local: netip.AddrPortFrom(to.Addr(), listeningPort(r, s.Port)), Remote: from, State: "ESTABLISHED"}
 		} else {
-			p.row.State, p.full = "UDP", nil
+			p.row.State, p.full, p.reply = "UDP", nil, nil
 		}
 		if s.OnePacket {
 			p.row, p.director = nil, ""
@@ -123,7 +124,7 @@ func failProbe(p *probe, why string, row, socket string) {
 	if p.socket.State = socket; socket == "" {
 		p.socket, p.arrived = nil, nil
 	}
-	p.replies, p.full = 0, nil
+	p.replies, p.full, p.reply = 0, nil, nil
 }
 
 func pass(*inventory.Service, *evidence) {}
@@ -157,7 +158,7 @@ func TestJudge(t *testing.T) {
 	// Those whose names do not begin with good.
 	passing := []string{
 		"nobody to ask for the VIP", "unfair turns while others connect",
-		"hung up", "accept deferred", "persistence kept", "persistence from before",
+		"hung up", "accept deferred", "path MTU discovery", "persistence kept", "persistence from before",
 	}
 	for _, test := range []struct {
 		name    string
@@ -451,14 +452,32 @@ func TestJudge(t *testing.T) {
 		{"hung up", rr, func(_ *inventory.Service, ev *evidence) {
 			for i := range ev.probes {
 				ev.probes[i].full.Acknowledged, ev.probes[i].full.HungUp = false, true
+				ev.probes[i].reply = nil
 			}
 		}},
 		{"accept deferred", rr, func(_ *inventory.Service, ev *evidence) {
 			ev.probes[1].socket.State, ev.probes[1].full.Acknowledged = "SYN_RECV", false
 		}},
 		{"full size not sent", rr, func(_ *inventory.Service, ev *evidence) {
-			ev.probes[0].full = nil
-			ev.probes[1].full.Failed = "message too long"
+			ev.probes[0].full, ev.probes[0].reply = nil, nil
+			ev.probes[1].full.Failed, ev.probes[1].reply = "message too long", nil
+		}},
+		{"path MTU discovery", rr, func(_ *inventory.Service, ev *evidence) {
+			for _, i := range []int{0, 2} {
+				told := &wire.Told{Octets: 1400, By: netip.MustParseAddr("192.0.2.1")}
+				ev.probes[i].full.Octets, ev.probes[i].full.Told = 1400, told
+				ev.probes[i].reply.sent = wire.FullReplySent{Octets: 1400, Told: told}
+			}
+		}},
+		{"large replies are lost", nat, func(_ *inventory.Service, ev *evidence) {
+			ev.probes[0].reply.arrived, ev.probes[2].reply.arrived = false, false
+			ev.probes[2].reply.sent.Told = &wire.Told{Octets: 1500, By: netip.MustParseAddr("192.0.2.1")}
+		}},
+		{"large replies, some not sent", rr, func(_ *inventory.Service, ev *evidence) {
+			ev.probes[0].reply.sent, ev.probes[0].reply.arrived = wire.FullReplySent{Failed: "operation not permitted"}, false
+			ev.probes[1].reply = nil
+			ev.probes[2].reply.arrived, ev.probes[2].reply.hungUp = false, true
+			ev.probes[3].reply.arrived, ev.probes[3].reply.busy = false, true
 		}},
 
 		{"good arp static", rr + ", arp: static", static("", true)},

@@ -31,6 +31,7 @@ type Traffic struct {
 	listening map[string][]netip.AddrPort
 	standing  map[string][]netip.AddrPort
 	broken    map[question]bool
+	replied   map[netip.AddrPort]uint32 // packets of full size, by the client
 }
 
 // opened is a connection that a client opened, or a datagram that it sent.
@@ -52,7 +53,7 @@ var ErrBroken = errors.New("out of order")
 func newTraffic(inv *inventory.Inventory) *Traffic {
 	return &Traffic{
 		inv: inv, held: map[string]int{}, watching: map[string]bool{},
-		listening: map[string][]netip.AddrPort{}, standing: map[string][]netip.AddrPort{}, broken: map[question]bool{},
+		listening: map[string][]netip.AddrPort{}, standing: map[string][]netip.AddrPort{}, broken: map[question]bool{}, replied: map[netip.AddrPort]uint32{},
 	}
 }
 
@@ -186,8 +187,35 @@ func (h *hostTraffic) FullSize(context.Context) ([]wire.FullSize, error) {
 	var out []wire.FullSize
 	for _, o := range h.opened {
 		if o.client.Addr() == addressOf(h.host, o.client.Addr()) {
-			out = append(out, wire.FullSize{Local: o.client, Octets: 1500, Acknowledged: true})
+			out = append(out, wire.FullSize{Local: o.client, Octets: 1500, Acknowledged: true, Reply: 1500, Announced: 1460})
 		}
+	}
+	return out, nil
+}
+
+func (h *hostTraffic) FullReplies(_ context.Context, req wire.FullRepliesRequest) ([]wire.FullReplySent, error) {
+	unlock, err := h.begin(wire.MethodFullReplies)
+	defer unlock()
+	if err != nil {
+		return nil, err
+	}
+	var out []wire.FullReplySent
+	for _, r := range req.Replies {
+		h.replied[r.To]++
+		out = append(out, wire.FullReplySent{Octets: r.Octets})
+	}
+	return out, nil
+}
+
+func (h *hostTraffic) DataIn(_ context.Context, req wire.DataInRequest) ([]wire.DataInOf, error) {
+	unlock, err := h.begin(wire.MethodDataIn)
+	defer unlock()
+	if err != nil {
+		return nil, err
+	}
+	var out []wire.DataInOf
+	for _, b := range req.Before {
+		out = append(out, wire.DataInOf{Local: b.Local, Received: wire.Received{Segments: h.replied[b.Local]}})
 	}
 	return out, nil
 }
@@ -282,7 +310,11 @@ func (w watch) Stop() ([]flow.Sighting, error) {
 	var out []flow.Sighting
 	for _, o := range w.at.opened {
 		if o.server == w.at.host || slices.Contains(o.service.Directors, w.at.host) {
-			out = append(out, flow.Sighting{From: o.client, To: o.vip, Opening: true, Mark: o.mark, Count: 1})
+			s := flow.Sighting{From: o.client, To: o.vip, Opening: true, Mark: o.mark, Count: 1}
+			if o.service.Protocol == inventory.TCP {
+				s.MSS = 1460
+			}
+			out = append(out, s)
 		}
 	}
 	return out, nil

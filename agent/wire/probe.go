@@ -18,6 +18,12 @@ const (
 	// MethodFullSize sends a packet of full size on each held TCP connection.
 	// Request Nothing, answer FullSizes.
 	MethodFullSize Method = "full-size"
+	// MethodFullReplies sends packets of full size from the other end of such
+	// connections. Request FullRepliesRequest, answer FullReplies.
+	MethodFullReplies Method = "full-replies"
+	// MethodDataIn waits for these at the held connections. Request
+	// DataInRequest, answer DataIn.
+	MethodDataIn Method = "data-in"
 	// MethodProbeClose closes all held connections. Request and answer Nothing.
 	MethodProbeClose Method = "probe-close"
 	// MethodConnections looks clients up in the director's connection table.
@@ -90,13 +96,88 @@ type FullSizes struct {
 	Sent []FullSize `json:"sent"`
 }
 
-// FullSize is a packet as large as the client's connection makes them.
+// FullSize is a packet as large as the peer of the client's connection takes
+// them, and the client's device and route.
 type FullSize struct {
 	Local        netip.AddrPort `json:"local"`
 	Octets       int            `json:"octets"` // of the IP packet
+	Told         *Told          `json:"told,omitempty"`
 	Acknowledged bool           `json:"acknowledged"`
 	HungUp       bool           `json:"hung_up,omitempty"` // the peer ended the connection before
 	Failed       string         `json:"failed,omitempty"`  // why it was not sent
+
+	// For the packet in the other direction: how large the client's device and
+	// route let it be, the MSS that the client announced, and where the
+	// connection stands.
+	Reply           int           `json:"reply,omitempty"` // octets of the IP packet
+	Announced       int           `json:"announced,omitempty"`
+	Sequence        uint32        `json:"sequence,omitempty"`        // the client's next
+	Acknowledgement uint32        `json:"acknowledgement,omitempty"` // what the client has of the peer
+	RTT             time.Duration `json:"rtt,omitempty"`             // nanoseconds
+	Received
+}
+
+// Told is a size that somebody on the way told the sender of a larger packet: path
+// MTU discovery (RFC 1191, RFC 8201).
+type Told struct {
+	Octets int        `json:"octets"`
+	By     netip.Addr `json:"by,omitzero"`
+}
+
+// Received counts what came in on a TCP connection.
+type Received struct {
+	Segments uint32 `json:"segments,omitempty"` // with data
+	New      uint64 `json:"new,omitempty"`      // octets of data that had not come before
+}
+
+// FullRepliesRequest says which packets to send.
+type FullRepliesRequest struct {
+	Replies []FullReply `json:"replies"`
+	// Wait is how long to listen to who tells a smaller size, which is then
+	// sent; nanoseconds.
+	Wait time.Duration `json:"wait"`
+}
+
+// FullReply is a packet of so many octets at most from the host to a peer of
+// its TCP connections.
+type FullReply struct {
+	From            netip.AddrPort `json:"from"`
+	To              netip.AddrPort `json:"to"`
+	Sequence        uint32         `json:"sequence"`        // the host's next
+	Acknowledgement uint32         `json:"acknowledgement"` // what it has of the peer
+	Octets          int            `json:"octets"`
+}
+
+// FullReplies has an answer for each packet, in their order.
+type FullReplies struct {
+	Sent []FullReplySent `json:"sent"`
+}
+
+// FullReplySent is what was sent, which can be less than was asked for: the
+// host's device and route have a say, too.
+type FullReplySent struct {
+	Octets int    `json:"octets"`
+	Told   *Told  `json:"told,omitempty"`
+	Failed string `json:"failed,omitempty"` // why it was not sent
+}
+
+// DataInRequest names held connections, by their local address, with what had
+// come in before.
+type DataInRequest struct {
+	Before []DataInOf    `json:"before"`
+	Wait   time.Duration `json:"wait"` // until something came in on each; nanoseconds
+}
+
+// DataInOf is what came in on one connection.
+type DataInOf struct {
+	Local netip.AddrPort `json:"local"`
+	Received
+	HungUp bool `json:"hung_up,omitempty"` // the peer ended the connection
+}
+
+// DataIn has what came in by now on each connection that is still held.
+type DataIn struct {
+	Now []DataInOf `json:"now"`
 }
 
 // ConnectionsRequest names a service of the director, the addresses at which

@@ -5,95 +5,240 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
-	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
-// FullSize shows that a packet of the largest size an idle TCP connection uses
-// gets through to the peer, without giving the peer's program anything: the
-// packet is a segment whose data lies before what was acknowledged already, as
-// of a keepalive. The peer's kernel drops the data and acknowledges it again.
+// FullSizes are packets of the largest size that idle TCP connections use. They
+// show that such a packet gets through to the peer, without giving the peer's
+// program anything: each is a segment whose data lies before what was
+// acknowledged already, as of a keepalive. The peer's kernel drops the data and
+// acknowledges it again.
+//
+// They are as large as the device and the route allow, whatever path MTU the
+// kernel remembers: that one is forgotten some day. The zero value is ready for
+// use, and Close ends it.
+type FullSizes struct {
+	ways map[[2]netip.Addr]*rawWay
+}
+
+// FullSize is one of these packets.
 type FullSize struct {
-	Octets int // of the IP packet
-	fd     int
-	to     netip.AddrPort
-	from   netip.AddrPort
-	packet []byte // TCP header and data
-	acks   uint32 // received before
+	Octets int // of the IP packet; less than before once the way has told a smaller size
+	// Told is the size that somebody on the way told, as path MTU discovery
+	// does (RFC 1191, RFC 8201), and ToldBy who. 0 when nobody did.
+	Told   int
+	ToldBy netip.Addr
+
+	segment Segment
+	way     *rawWay
+	fd      int    // of the connection, where it is this host's own
+	acks    uint32 // received before
+}
+
+// Segment says where a connection stands, for a packet in one direction.
+type Segment struct {
+	From, To netip.AddrPort
+	// Sequence is the number that From sends next, Acknowledgement what it has
+	// of To.
+	Sequence, Acknowledgement uint32
+}
+
+// Standing is what a host knows of one of its own idle TCP connections.
+type Standing struct {
+	Segment
+	Announced int // the MSS that this host announced
+	// Reply is the size of the largest packet of the peer's, as far as this
+	// host's route has a say.
+	Reply     int
+	RTT       time.Duration
+	DataIn    uint32 // segments with data that came in
+	OctetsIn  uint64 // that were new
+	peerMSS   int    // what the peer announced, as it arrived here
+	firstAcks uint32 // segments without data that came in
 }
 
 const (
 	tcpHeader = 20
 	// What timestamps take of a segment (RFC 7323, padded), and the bit by
-	// which TCP_INFO tells that both ends use them. The packet has data in
-	// their place.
+	// which TCP_INFO tells that both ends use them.
 	timestampOption = 12
 	optTimestamps   = 1
 	// Queues of TCP_REPAIR, from tcp.h; and a way to end it that sends nothing.
 	repairReceive = 1
 	repairSend    = 2
 	repairOff     = -1
+	// leastMTU is the smallest that a network of IPv4 may have (RFC 791); what
+	// tells less is not to be believed.
+	leastMTU = 68
 )
 
-// NewFullSize prepares the packet for a connected TCP socket.
-func NewFullSize(fd int) (*FullSize, error) {
-	f := &FullSize{fd: fd}
+// headers is what a packet of TCP has beside the largest segment.
+func headers(a netip.Addr) int {
+	if a.Is6() {
+		return 40 + tcpHeader
+	}
+	return 20 + tcpHeader
+}
+
+// standingOf reads where a connected TCP socket stands.
+func standingOf(fd int) (Standing, error) {
+	var out Standing
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
-		return nil, fmt.Errorf("TCP_INFO: %w", err)
+		return out, fmt.Errorf("TCP_INFO: %w", err)
 	}
 	local, err := unix.Getsockname(fd)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	peer, err := unix.Getpeername(fd)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	f.from, f.to = addressOf(local), addressOf(peer)
-	sent, received, err := sequences(fd)
-	if err != nil {
-		return nil, fmt.Errorf("sequence numbers: %w", err)
-	}
-	data := int(info.Snd_mss)
+	out.From, out.To = addressOf(local), addressOf(peer)
+	out.Announced, out.RTT = int(info.Advmss), time.Duration(info.Rtt)*time.Microsecond
 	if info.Options&optTimestamps != 0 {
-		data += timestampOption
+		out.Announced += timestampOption // taken off when the peer agreed to them (tcp_rcv_synsent_state_process)
 	}
-	f.packet = oldSegment(f.from, f.to, sent-uint32(data), received, data)
-	f.Octets = len(f.packet) + 20
-	if f.to.Addr().Is6() {
-		f.Octets += 20
-	}
-	f.acks = pureAcks(info)
-	return f, nil
+	out.DataIn, out.OctetsIn, out.firstAcks = info.Data_segs_in, info.Bytes_received, pureAcks(info)
+	return out, repaired(fd, &out)
 }
 
 // InitialSequence is the sequence number with which a TCP socket has begun to
 // connect, as long as it has sent no data.
 func InitialSequence(fd int) (uint32, error) {
-	sent, _, err := sequences(fd)
-	return sent - 1, err // of SYN
+	var s Standing
+	err := repaired(fd, &s)
+	return s.Sequence - 1, err // of SYN
 }
 
-// sequences are the socket's next to send and next to receive. They can be
-// read in repair mode only.
-func sequences(fd int) (sent, received uint32, err error) {
+// repaired reads what can be read in repair mode only: the sequence numbers, and
+// the peer's MSS. In normal mode the kernel tells the smallest of this and of
+// the path MTU it remembers (do_tcp_getsockopt).
+func repaired(fd int, out *Standing) (err error) {
 	set := func(option, value int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, option, value) }
 	if err := set(unix.TCP_REPAIR, 1); err != nil {
-		return 0, 0, err
+		return fmt.Errorf("sequence numbers: %w", err)
 	}
-	get := func(queue int) uint32 {
-		setErr := set(unix.TCP_REPAIR_QUEUE, queue)
-		n, getErr := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_QUEUE_SEQ)
-		err = errors.Join(err, setErr, getErr)
-		return uint32(n)
+	get := func(option int) int {
+		n, getErr := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, option)
+		err = errors.Join(err, getErr)
+		return n
 	}
-	sent, received = get(repairSend), get(repairReceive)
+	err = errors.Join(err, set(unix.TCP_REPAIR_QUEUE, repairSend))
+	out.Sequence = uint32(get(unix.TCP_QUEUE_SEQ))
+	err = errors.Join(err, set(unix.TCP_REPAIR_QUEUE, repairReceive))
+	out.Acknowledgement = uint32(get(unix.TCP_QUEUE_SEQ))
+	out.peerMSS = get(unix.TCP_MAXSEG)
 	if set(unix.TCP_REPAIR, repairOff) != nil {
 		err = errors.Join(err, set(unix.TCP_REPAIR, 0)) // kernels before 4.19; it sends a window probe
 	}
-	return sent, received, err
+	return err
+}
+
+// Own prepares the packet for a connection of this host.
+func (all *FullSizes) Own(fd int) (*FullSize, Standing, error) {
+	standing, err := standingOf(fd)
+	if err != nil {
+		return nil, standing, err
+	}
+	more := headers(standing.To.Addr())
+	f, err := all.Of(standing.Segment, standing.peerMSS+more)
+	if err != nil {
+		return nil, standing, err
+	}
+	f.fd, f.acks = fd, standing.firstAcks
+	standing.Reply = f.way.route.MTU
+	if mss := f.way.route.MSS; mss != 0 {
+		standing.Reply = min(standing.Reply, mss+more)
+	}
+	return f, standing, nil
+}
+
+// Of prepares the packet for a connection of which this host is known to have
+// an end. It has at most so many octets.
+func (all *FullSizes) Of(s Segment, octets int) (*FullSize, error) {
+	way, err := all.way(s.From.Addr(), s.To.Addr())
+	if err != nil {
+		return nil, err
+	}
+	f := &FullSize{Octets: min(octets, way.route.MTU), segment: s, way: way}
+	if f.Octets < headers(s.To.Addr()) {
+		return nil, fmt.Errorf("a TCP packet of %d octets is not possible", f.Octets)
+	}
+	way.packets[ports{s.From.Port(), s.To.Port()}] = f
+	return f, nil
+}
+
+func (all *FullSizes) way(from, to netip.Addr) (*rawWay, error) {
+	key := [2]netip.Addr{from, to}
+	if w := all.ways[key]; w != nil {
+		return w, nil
+	}
+	w, err := newRawWay(from, to)
+	if err != nil {
+		return nil, err
+	}
+	if all.ways == nil {
+		all.ways = map[[2]netip.Addr]*rawWay{}
+	}
+	all.ways[key] = w
+	return w, nil
+}
+
+// Hear takes in what the ways have told of the packets' sizes since the last
+// time. A packet that is too large is made smaller, and named in the result.
+func (all *FullSizes) Hear() []*FullSize {
+	var out []*FullSize
+	for _, w := range all.ways {
+		out = append(out, w.hear()...)
+	}
+	return out
+}
+
+// Close lets go of all of them.
+func (all *FullSizes) Close() {
+	for _, w := range all.ways {
+		_ = unix.Close(w.fd) // nothing is left to be lost
+	}
+	all.ways = nil
+}
+
+// Send sends the packet, once, with the mark that forbids to take it apart.
+func (f *FullSize) Send() error {
+	data := f.Octets - headers(f.segment.To.Addr())
+	s := f.segment
+	packet := oldSegment(s.From, s.To, s.Sequence-uint32(data), s.Acknowledgement, data)
+	err := f.way.send(packet)
+	if errors.Is(err, unix.ENOBUFS) {
+		return nil // the device dropped it: lost like one that is dropped further on
+	}
+	return err
+}
+
+// Acknowledged reports whether the peer has answered the packet of an own
+// connection; open is false when it has hung up, and answers nothing any more.
+// Nothing else is on its way on an idle connection that the peer could
+// acknowledge.
+func (f *FullSize) Acknowledged() (acknowledged, open bool) {
+	info, err := unix.GetsockoptTCPInfo(f.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	open = err == nil && info.State == unix.BPF_TCP_ESTABLISHED
+	return open && pureAcks(info) != f.acks, open
+}
+
+// pureAcks counts the segments without data that came in.
+func pureAcks(info *unix.TCPInfo) uint32 { return info.Segs_in - info.Data_segs_in }
+
+// DataIn counts the segments with data that came in on a TCP socket, and the
+// octets of them that were new; open is false when the peer has hung up.
+func DataIn(fd int) (segments uint32, octets uint64, open bool) {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0, 0, false
+	}
+	return info.Data_segs_in, info.Bytes_received, info.State == unix.BPF_TCP_ESTABLISHED
 }
 
 // oldSegment is a TCP segment of zeroes.
@@ -116,47 +261,3 @@ func oldSegment(from, to netip.AddrPort, sequence, acknowledged uint32, data int
 	binary.BigEndian.PutUint16(p[16:], internetChecksum(sum))
 	return p
 }
-
-// Send sends the packet, once, with the mark that forbids to take it apart.
-func (f *FullSize) Send() error {
-	family, level, option, probe := unix.AF_INET, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE
-	if f.to.Addr().Is6() {
-		family, level, option, probe = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE
-	}
-	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd) //nolint:errcheck // nothing is left to be lost
-	// A raw socket would get a copy of every TCP packet of the host.
-	nothing, err := bpf.Assemble([]bpf.Instruction{bpf.RetConstant{}})
-	if err != nil {
-		return err
-	}
-	filter := unix.SockFprog{Len: 1, Filter: &unix.SockFilter{Code: nothing[0].Op, K: nothing[0].K}}
-	err = errors.Join(
-		unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &filter),
-		unix.SetsockoptInt(fd, level, option, probe),
-		unix.Bind(fd, sockaddr(netip.AddrPortFrom(f.from.Addr(), 0))),
-	)
-	if err != nil {
-		return err
-	}
-	err = unix.Sendto(fd, f.packet, 0, sockaddr(netip.AddrPortFrom(f.to.Addr(), 0)))
-	if errors.Is(err, unix.ENOBUFS) {
-		return nil // the device dropped it: lost like one that is dropped further on
-	}
-	return err
-}
-
-// Acknowledged reports whether the peer has answered the packet; open is false
-// when it has hung up, and answers nothing any more. Nothing else is on its way
-// on an idle connection that the peer could acknowledge.
-func (f *FullSize) Acknowledged() (acknowledged, open bool) {
-	info, err := unix.GetsockoptTCPInfo(f.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	open = err == nil && info.State == unix.BPF_TCP_ESTABLISHED
-	return open && pureAcks(info) != f.acks, open
-}
-
-// pureAcks counts the segments without data that came in.
-func pureAcks(info *unix.TCPInfo) uint32 { return info.Segs_in - info.Data_segs_in }

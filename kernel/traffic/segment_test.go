@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -219,7 +220,10 @@ func TestWatchOnAWire(t *testing.T) {
 			for i := range got {
 				if got[i].Opening {
 					marks[got[i].Mark] = true
-					got[i].Mark = 0
+					if want := 1500 - headers(client.Addr()); int(got[i].MSS) != want {
+						t.Errorf("%s of %s: an MSS of %d, want %d", name, service, got[i].MSS, want)
+					}
+					got[i].Mark, got[i].MSS = 0, 0
 				}
 			}
 			opening := func(a, b flow.Sighting) bool { return a.Opening && !b.Opening }
@@ -259,7 +263,8 @@ func TestEcho(t *testing.T) {
 }
 
 // The peer's kernel acknowledges the packet and its program reads nothing of
-// it; when the wire is too narrow, nothing comes.
+// it; when the wire is too narrow, nothing comes. The same holds for a packet in
+// the other direction.
 func TestFullSize(t *testing.T) {
 	s := newSegment(t)
 	for _, ip := range []string{"192.0.2.30", "2001:db8::30"} {
@@ -272,43 +277,236 @@ func TestFullSize(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		raw, err := conn.(*net.TCPConn).SyscallConn()
-		if err != nil {
-			t.Fatal(err)
+		end := fullSizeEnd{s, t, conn.(*net.TCPConn)}
+		if octets, came := end.send(); !came || octets != 1500 {
+			t.Errorf("%s: no acknowledgement of %d octets", ip, octets)
 		}
-		var f *FullSize
-		send := func() (acknowledged bool) {
-			err = errors.Join(raw.Control(func(fd uintptr) {
-				if f, err = NewFullSize(int(fd)); err == nil {
-					err = f.Send()
-				}
-				for range 50 {
-					if ok, _ := f.Acknowledged(); ok {
-						acknowledged = true
-						return
-					}
-					time.Sleep(2 * time.Millisecond)
-				}
-			}), err)
-			if err != nil {
-				t.Fatalf("%s: %v", ip, err)
-			}
-			return acknowledged
+		if octets, came := end.sendBack(9000); !came || octets != 1500 {
+			t.Errorf("%s: a reply of %d octets did not come", ip, octets)
 		}
-		if !send() || f.Octets != 1500 {
-			t.Errorf("%s: no acknowledgement of %d octets", ip, f.Octets)
+		if octets, came := end.sendBack(800); !came || octets != 800 {
+			t.Errorf("%s: a reply of %d octets did not come", ip, octets)
 		}
 		s.inThere(func() { s.setMTU(1400) })
-		if send() {
-			t.Errorf("%s: %d octets came through a device with an MTU of 1400", ip, f.Octets)
+		if octets, came := end.send(); came {
+			t.Errorf("%s: %d octets came through a device with an MTU of 1400", ip, octets)
 		}
 		s.inThere(func() { s.setMTU(1500) })
-		_ = peer.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
-		if n, err := peer.Read(make([]byte, 1)); n != 0 || !os.IsTimeout(err) {
-			t.Errorf("%s: the program read %d bytes, %v", ip, n, err)
+		s.setMTU(1400)
+		if octets, came := end.send(); !came || octets != 1400 {
+			t.Errorf("%s: %d octets of a device with an MTU of 1400, acknowledged: %v", ip, octets, came)
+		}
+		if octets, came := end.sendBack(1500); came {
+			t.Errorf("%s: a reply of %d octets came through a device with an MTU of 1400", ip, octets)
+		}
+		s.setMTU(1500)
+		for name, end := range map[string]net.Conn{"program": peer, "client": conn} {
+			_ = end.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+			if n, err := end.Read(make([]byte, 1)); n != 0 || !os.IsTimeout(err) {
+				t.Errorf("%s: the %s read %d bytes, %v", ip, name, n, err)
+			}
 		}
 		_ = conn.Close()
 		_ = peer.Close()
+	}
+}
+
+// fullSizeEnd sends packets of full size on a connection that is open here.
+type fullSizeEnd struct {
+	s    *segment
+	t    *testing.T
+	conn *net.TCPConn
+}
+
+// control calls f with the connection's socket, on this thread.
+func (e fullSizeEnd) control(f func(fd int) error) {
+	e.t.Helper()
+	raw, err := e.conn.SyscallConn()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	var failed error
+	if err := errors.Join(raw.Control(func(fd uintptr) { failed = f(int(fd)) }), failed); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// soon reports whether something becomes true in a moment.
+func soon(f func() bool) bool {
+	for range 50 {
+		if f() {
+			return true
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return false
+}
+
+func (e fullSizeEnd) send() (octets int, acknowledged bool) {
+	e.t.Helper()
+	var all FullSizes
+	defer all.Close()
+	e.control(func(fd int) error {
+		f, _, err := all.Own(fd)
+		if err != nil {
+			return err
+		}
+		octets = f.Octets
+		if err := f.Send(); err != nil {
+			return err
+		}
+		acknowledged = soon(func() bool {
+			ok, _ := f.Acknowledged()
+			return ok
+		})
+		return nil
+	})
+	return octets, acknowledged
+}
+
+// sendBack sends a packet from there, of at most so many octets.
+func (e fullSizeEnd) sendBack(most int) (octets int, came bool) {
+	e.t.Helper()
+	e.control(func(fd int) error {
+		var own, others FullSizes
+		defer own.Close()
+		defer others.Close()
+		_, standing, err := own.Own(fd)
+		if err != nil {
+			return err
+		}
+		e.s.inThere(func() {
+			var f *FullSize
+			if f, err = others.Of(Segment{From: standing.To, To: standing.From, Sequence: standing.Acknowledgement, Acknowledgement: standing.Sequence}, most); err == nil {
+				octets, err = f.Octets, f.Send()
+			}
+		})
+		came = soon(func() bool {
+			segments, octets, open := DataIn(fd)
+			return open && segments == standing.DataIn+1 && octets == standing.OctetsIn
+		})
+		return err
+	})
+	return octets, came
+}
+
+// A route may say how large packets are, and what connections announce.
+func TestFullSizeOfARoute(t *testing.T) {
+	s := newSegment(t)
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer handle.Close()
+	link, err := handle.LinkByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ip, bits := range map[string]int{"192.0.2.30": 32, "2001:db8::30": 128} {
+		route := netlink.Route{LinkIndex: link.Attrs().Index, Dst: &net.IPNet{IP: net.ParseIP(ip), Mask: net.CIDRMask(bits, bits)}, MTU: 1400, AdvMSS: 1200}
+		if err := handle.RouteReplace(&route); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := net.Dial("tcp", s.listen(net.JoinHostPort(ip, "0")).Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := fullSizeEnd{s, t, conn.(*net.TCPConn)}
+		end.control(func(fd int) error {
+			var all FullSizes
+			defer all.Close()
+			f, standing, err := all.Own(fd)
+			if want := 1200 + headers(netip.MustParseAddr(ip)); err == nil && (f.Octets != 1400 || standing.Reply != want || standing.Announced != 1200) {
+				t.Errorf("%s: %d octets, a reply of %d, announced %d", ip, f.Octets, standing.Reply, standing.Announced)
+			}
+			return err
+		})
+		_ = conn.Close()
+	}
+}
+
+// tooBig sends here what a router would send on the way to there: the packet
+// with these ports, of which it quotes the beginning, was larger than so much.
+func (s *segment) tooBig(protocol byte, from, to netip.AddrPort, mtu uint16) {
+	s.t.Helper()
+	quoted := make([]byte, 8)
+	binary.BigEndian.PutUint16(quoted, from.Port())
+	binary.BigEndian.PutUint16(quoted[2:], to.Port())
+	quoted = ipPacketOf(from.Addr(), to.Addr(), protocol, 0, quoted)
+	message := []byte{3, 4, 0, 0, 0, 0, byte(mtu >> 8), byte(mtu)} // fragmentation needed
+	family, icmp := unix.AF_INET, unix.IPPROTO_ICMP
+	if from.Addr().Is6() {
+		message[0], message[1] = 2, 0 // packet too big
+		family, icmp = unix.AF_INET6, unix.IPPROTO_ICMPV6
+		binary.BigEndian.PutUint16(quoted[4:], 8)
+	} else {
+		binary.BigEndian.PutUint16(quoted[2:], 1500)
+	}
+	message = append(message, quoted...)
+	if family == unix.AF_INET {
+		binary.BigEndian.PutUint16(message[2:], internetChecksum(message))
+	}
+	var err error
+	s.inThere(func() {
+		var fd int
+		if fd, err = unix.Socket(family, unix.SOCK_RAW, icmp); err != nil {
+			return
+		}
+		err = errors.Join(unix.Sendto(fd, message, 0, sockaddr(netip.AddrPortFrom(from.Addr(), 0))), unix.Close(fd))
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// A path MTU that the kernel remembers makes its connections' packets smaller,
+// and not those that show what the way takes. What the way tells does.
+func TestFullSizeOfAWayThatTells(t *testing.T) {
+	s := newSegment(t)
+	for _, ip := range []string{"192.0.2.30", "2001:db8::30"} {
+		listener := s.listen(net.JoinHostPort(ip, "0"))
+		to := netip.MustParseAddrPort(listener.Addr().String())
+		remembered, err := net.Dial("udp", to.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.tooBig(unix.IPPROTO_UDP, netip.MustParseAddrPort(remembered.LocalAddr().String()), to, 1400)
+		_ = remembered.Close()
+		conn, err := net.Dial("tcp", to.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := fullSizeEnd{s, t, conn.(*net.TCPConn)}
+		end.control(func(fd int) error {
+			var all FullSizes
+			defer all.Close()
+			f, standing, err := all.Own(fd)
+			if err != nil {
+				return err
+			}
+			if want := 1400 - headers(to.Addr()); standing.Announced != want {
+				t.Errorf("%s: the kernel does not remember the path MTU: it announced an MSS of %d, want %d", ip, standing.Announced, want)
+			}
+			if f.Octets != 1500 || standing.Reply != 1500 {
+				t.Errorf("%s: %d octets, a reply of %d", ip, f.Octets, standing.Reply)
+			}
+			if err := f.Send(); err != nil {
+				return err
+			}
+			s.tooBig(unix.IPPROTO_TCP, netip.AddrPortFrom(standing.From.Addr(), standing.From.Port()+1), to, 1300) // another connection's
+			s.tooBig(unix.IPPROTO_TCP, standing.From, to, 1350)
+			if !soon(func() bool { return all.Hear() != nil }) || f.Octets != 1350 || f.Told != 1350 || f.ToldBy != to.Addr() {
+				t.Errorf("%s: %d octets after %s told %d", ip, f.Octets, f.ToldBy, f.Told)
+			}
+			if err := f.Send(); err != nil {
+				return err
+			}
+			if !soon(func() bool { ok, _ := f.Acknowledged(); return ok }) {
+				t.Errorf("%s: %d octets were not acknowledged", ip, f.Octets)
+			}
+			return nil
+		})
+		_ = conn.Close()
 	}
 }
 

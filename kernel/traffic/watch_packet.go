@@ -38,7 +38,7 @@ func sight(p []byte, patterns []flow.Pattern) (flow.Sighting, bool) {
 		t, ok := ip.transport()
 		if ok && matches(want, ip, t) {
 			s.From, s.To = netip.AddrPortFrom(ip.from, t.from), netip.AddrPortFrom(ip.to, t.to)
-			s.Opening, s.Mark = t.opening, t.mark
+			s.Opening, s.Mark, s.MSS = t.opening, t.mark, t.mss
 			return s, true
 		}
 	}
@@ -123,6 +123,7 @@ type transport struct {
 	from, to uint16
 	opening  bool
 	mark     uint32
+	mss      uint16
 }
 
 const (
@@ -141,6 +142,9 @@ func (ip ipPacket) transport() (transport, bool) {
 		case tcpSYN | tcpACK:
 			t.mark = binary.BigEndian.Uint32(p[8:]) - 1
 		}
+		if t.opening {
+			t.mss = announcedMSS(p)
+		}
 		return t, true
 	case ip.protocol == unix.IPPROTO_UDP && len(p) >= 8:
 		t := transport{protocol: state.UDP, from: binary.BigEndian.Uint16(p), to: binary.BigEndian.Uint16(p[2:])}
@@ -150,4 +154,29 @@ func (ip ipPacket) transport() (transport, bool) {
 		return transport{protocol: protocolICMP, mark: binary.BigEndian.Uint32(p[4:])}, true
 	}
 	return transport{}, false
+}
+
+// announcedMSS reads the option of a TCP header (RFC 9293, 3.2).
+func announcedMSS(p []byte) uint16 {
+	const fixed, end, nothing, mss = 20, 0, 1, 2
+	if header := int(p[12]>>4) * 4; header >= fixed && header <= len(p) {
+		p = p[fixed:header]
+	} else {
+		return 0
+	}
+	for len(p) >= 2 && p[0] != end {
+		if p[0] == nothing {
+			p = p[1:]
+			continue
+		}
+		length := int(p[1])
+		switch {
+		case length < 2 || length > len(p):
+			return 0
+		case p[0] == mss && length == 4:
+			return binary.BigEndian.Uint16(p[2:])
+		}
+		p = p[length:]
+	}
+	return 0
 }

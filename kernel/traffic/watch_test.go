@@ -238,6 +238,31 @@ func TestWatchOfManyOthers(t *testing.T) {
 
 // Packets come from the network: none may hurt, and the filter keeps none back
 // that matches.
+func TestAnnouncedMSS(t *testing.T) {
+	header := func(options ...byte) []byte {
+		p := make([]byte, 20, 20+len(options))
+		p[12] = byte(20+len(options)) / 4 << 4
+		return append(p, options...)
+	}
+	for name, test := range map[string]struct {
+		header []byte
+		want   uint16
+	}{
+		"first":             {header(2, 4, 5, 180, 1, 3, 3, 7), 1460},
+		"behind others":     {header(1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0, 2, 4, 5, 120), 1400},
+		"none":              {header(), 0},
+		"behind the end":    {header(0, 0, 0, 0, 2, 4, 5, 180), 0},
+		"of no length":      {header(8, 0, 2, 4), 0},
+		"longer than there": {header(1, 1, 2, 4), 0},
+		"cut short":         {header(2, 4, 5, 180)[:22], 0},
+		"no whole header":   {header()[:13], 0},
+	} {
+		if got := announcedMSS(test.header); got != test.want {
+			t.Errorf("%s: %d, want %d", name, got, test.want)
+		}
+	}
+}
+
 func TestWatchTakesAnything(t *testing.T) {
 	patterns := []flow.Pattern{
 		{Protocol: state.TCP, From: kerneltest.Addrs("192.0.2.7"), To: kerneltest.Addrs("192.0.2.30")},

@@ -1,0 +1,236 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/lvsform/lvsform/agent/wire"
+	"github.com/lvsform/lvsform/inventory"
+)
+
+const (
+	// replyRounds is how often a reply of full size is sent at most, as often as
+	// the agent sends packets of full size.
+	replyRounds = 6
+	// replyWait is how long one may take beyond two round trips.
+	replyWait = 300 * time.Millisecond
+	// maxReplyWait is the longest that the agents agree to.
+	maxReplyWait = 10 * time.Second
+	// fullSizeLimit is for questions that wait for packets of full size.
+	fullSizeLimit = replyRounds*maxReplyWait + callLimit
+)
+
+// fullReply is a packet as large as the real server's connection makes them.
+type fullReply struct {
+	before  wire.Received // at the client
+	sent    wire.FullReplySent
+	arrived bool
+	hungUp  bool // before it was there
+	busy    bool // the real server's program sent something meanwhile
+}
+
+// sendReplies has the real servers send a packet of full size to the client on
+// each connection. It must come after the sockets, and the watches must be over:
+// these packets are no replies to the probes.
+//
+// It is the real server's agent that sends it: the program there gets nothing
+// that it could answer. The client's agent knows where the connection stands.
+func (t *trial) sendReplies(ctx context.Context) {
+	if t.service.Protocol != inventory.TCP {
+		return
+	}
+	wait := replyWait
+	for i := range t.ev.probes {
+		if p := &t.ev.probes[i]; p.takesReply() {
+			p.reply = &fullReply{before: p.full.Received}
+			wait = max(wait, min(replyWait+2*p.full.RTT, maxReplyWait))
+		}
+	}
+	listen := time.Duration(0) // a router may tell a smaller size: only where the packet does not come
+	for range replyRounds {
+		if !t.sendOnce(ctx, listen) || !t.lookForReplies(ctx, wait) {
+			return
+		}
+		listen = wait
+	}
+}
+
+// takesReply reports whether it is known how to send a reply of full size.
+func (p *probe) takesReply() bool {
+	return p.failed == "" && p.full != nil && p.full.Failed == "" && !p.full.HungUp &&
+		p.socket != nil && p.socket.State == "ESTABLISHED" && (p.arrived != nil || !p.noArrival)
+}
+
+func (p *probe) waitsForReply() bool {
+	return p.reply != nil && !p.reply.arrived && !p.reply.hungUp && p.reply.sent.Failed == ""
+}
+
+// replyOctets is how large the real server's packets may be as far as the
+// client has told: the MSS that came there if somebody on the way has lowered it,
+// or else what the client's device and route take. What the client announced
+// itself may come from a path MTU that it remembers and will forget.
+func (p *probe) replyOctets() int {
+	headers := 40
+	if p.local.Addr().Is6() {
+		headers = 60
+	}
+	const none = 536 // without the option (RFC 9293, 3.7.1)
+	came := p.full.Announced
+	if p.arrived != nil {
+		if came = int(p.arrived.MSS); came == 0 {
+			came = none
+		}
+	}
+	if came < p.full.Announced || p.arrived == nil {
+		return min(came+headers, p.full.Reply)
+	}
+	return p.full.Reply
+}
+
+// sendOnce reports whether there was something to send.
+func (t *trial) sendOnce(ctx context.Context, listen time.Duration) bool {
+	of := map[*inventory.Host][]*probe{}
+	var hosts []*inventory.Host
+	for i := range t.ev.probes {
+		p := &t.ev.probes[i]
+		if !p.waitsForReply() {
+			continue
+		}
+		if of[p.server.Host] == nil {
+			hosts = append(hosts, p.server.Host)
+		}
+		of[p.server.Host] = append(of[p.server.Host], p)
+	}
+	for i, r := range askAll[wire.FullReplies](ctx, t.gatherer, hosts, "send replies of full size", fullSizeLimit, wire.MethodFullReplies, func(h *inventory.Host) any {
+		req := wire.FullRepliesRequest{Wait: listen}
+		for _, p := range of[h] {
+			req.Replies = append(req.Replies, wire.FullReply{
+				From: p.socket.Local, To: p.socket.Remote, Octets: p.replyOctets(),
+				Sequence: p.full.Acknowledgement, Acknowledgement: p.full.Sequence,
+			})
+		}
+		return req
+	}) {
+		if r.err != nil {
+			t.ev.trouble(checkFullReplies, r.err)
+		}
+		for j, p := range of[hosts[i]] {
+			if j < len(r.got.Sent) {
+				p.reply.sent = r.got.Sent[j]
+			} else {
+				p.reply = nil // not asked
+			}
+		}
+	}
+	return len(hosts) != 0
+}
+
+// lookForReplies asks the clients what came in, and reports whether something
+// has not.
+func (t *trial) lookForReplies(ctx context.Context, wait time.Duration) (missing bool) {
+	of := map[*inventory.Host][]*probe{}
+	var hosts []*inventory.Host
+	for _, h := range t.clients() {
+		for i := range t.ev.probes {
+			if p := &t.ev.probes[i]; p.client == h.Name && p.waitsForReply() {
+				of[h] = append(of[h], p)
+			}
+		}
+		if of[h] != nil {
+			hosts = append(hosts, h)
+		}
+	}
+	for i, r := range askAll[wire.DataIn](ctx, t.gatherer, hosts, "look for replies of full size", fullSizeLimit, wire.MethodDataIn, func(h *inventory.Host) any {
+		req := wire.DataInRequest{Wait: wait}
+		for _, p := range of[h] {
+			req.Before = append(req.Before, wire.DataInOf{Local: p.local, Received: p.reply.before})
+		}
+		return req
+	}) {
+		if r.err != nil {
+			t.ev.trouble(checkFullReplies, r.err)
+			for _, p := range of[hosts[i]] {
+				p.reply = nil // not known
+			}
+			continue
+		}
+		for _, p := range of[hosts[i]] {
+			p.reply.hungUp = true // unless it is still held
+			for _, now := range r.got.Now {
+				if now.Local == p.local {
+					p.reply.take(now)
+				}
+			}
+			missing = missing || p.waitsForReply()
+		}
+	}
+	return missing
+}
+
+// take takes in what the client has. Data that was new to it is the program's:
+// then nothing follows from the number of segments.
+func (r *fullReply) take(now wire.DataInOf) {
+	r.hungUp = now.HungUp
+	r.busy = now.New != r.before.New
+	r.arrived = !r.busy && now.Segments != r.before.Segments
+	r.before = now.Received
+}
+
+// toldTo says behind the failure of a packet that it had been told to be that small.
+func toldTo(told *wire.Told) string {
+	if told == nil {
+		return ""
+	}
+	return fmt.Sprintf(", as small as %s told it to be", told.By)
+}
+
+// judgeFullReplies checks that a packet of full size came from the real server to
+// the client on each connection that has two ends.
+func judgeFullReplies(ev *evidence) (checks []Check, notes []string) {
+	var wrong, open, without, told tally
+	right, largest, elsewhere := 0, 0, 0
+	for _, p := range ev.probes {
+		switch {
+		case p.failed != "":
+		case p.socket == nil && p.noSockets, p.arrived == nil && p.noArrival:
+			// Who could not be asked is told by the step that failed.
+		case p.full != nil && p.full.HungUp, p.socket == nil || p.socket.State != "ESTABLISHED":
+			elsewhere++ // full-size-packets and real-server-known tell
+		case p.reply == nil:
+			open.add("had no reply of full size sent")
+		case p.reply.sent.Failed != "":
+			open.add("had no reply of full size sent by %s: %s", p.server.Host.Name, p.reply.sent.Failed)
+		case p.reply.hungUp:
+			without.add("on which the real server hung up meanwhile")
+		case p.reply.arrived:
+			right++
+			largest = max(largest, p.reply.sent.Octets)
+			if by := p.reply.sent.Told; by != nil {
+				told.add("had the reply come through after %s had told %s to send at most %d octets (path MTU discovery)", by.By, p.server.Host.Name, p.reply.sent.Octets)
+			}
+		case p.reply.busy:
+			without.add("on which the real server's program sends by itself")
+		default:
+			wrong.add("connected, but a packet of %d octets from %s did not come to %s%s",
+				p.reply.sent.Octets, p.server.Host.Name, p.client, toldTo(p.reply.sent.Told))
+		}
+	}
+	for _, line := range without.lines() {
+		notes = append(notes, checkFullReplies+" left out for "+line)
+	}
+	for _, line := range told.lines() {
+		notes = append(notes, checkFullReplies+": "+line)
+	}
+	if right+wrong.total()+open.total() == 0 && elsewhere+without.total() != 0 && ev.missing[checkFullReplies] == nil {
+		return nil, notes
+	}
+	seen := ""
+	if right != 0 {
+		seen = fmt.Sprintf("packets of up to %d octets came back in %s", largest, count(right, "probe"))
+	}
+	return []Check{ev.check(checkFullReplies, finding{
+		wrong: wrong.lines(), open: open.lines(), seen: seen,
+		facts: Facts{Counted: right + wrong.total() + open.total(), Right: right, Octets: largest},
+	}, checkArrival, checkFullSize)}, notes
+}
