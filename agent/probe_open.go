@@ -100,13 +100,14 @@ func (h *HostTraffic) OpenProbes(ctx context.Context, req wire.ProbeOpenRequest)
 		wait(ctx, attempts[:i+1], attempts[i], time.Now().Add(stagger))
 	}
 	wait(ctx, attempts, nil, time.Now().Add(req.Timeout))
+	waitForLate(ctx, attempts)
 
 	var out []wire.Probe
 	var open []int
 	for _, t := range attempts {
-		p := wire.Probe{Local: t.local, Mark: t.mark, Repeats: t.repeats}
+		p := wire.Probe{Local: t.local, Mark: t.mark, Repeats: t.repeats, Took: t.took, Late: t.late}
 		if t.err != nil {
-			p.Failed = t.err.Error()
+			p.Failed, p.Took, p.Late = t.err.Error(), 0, false
 		} else {
 			open = append(open, t.fd)
 		}
@@ -145,23 +146,27 @@ type attempt struct {
 	fd      int
 	local   netip.AddrPort
 	timeout time.Duration
+	begun   time.Time
 	expires time.Time
 	pending bool
 	err     error
 	mark    uint32 // flow.Sighting; 0: not known
+	repeats int
+	took    time.Duration // once it is open, or answered
+	late    bool          // nothing was lost: the answer to the first request came, after a repeat
 
 	// Of UDP only.
 	datagram datagram
-	silent   bool // no answer is none too few
-	once     bool // never sent again
-	repeats  int
+	silent   bool          // no answer is none too few
+	once     bool          // never sent again
 	repeat   time.Time     // when it is sent again
 	pause    time.Duration // before that
 }
 
 // begin sends the request to connect; of UDP it sends nothing.
 func begin(to netip.AddrPort, timeout time.Duration, kind int) *attempt {
-	t := &attempt{timeout: timeout, expires: time.Now().Add(timeout)}
+	t := &attempt{timeout: timeout, begun: time.Now()}
+	t.expires = t.begun.Add(timeout)
 	family := unix.AF_INET6
 	var sa unix.Sockaddr = &unix.SockaddrInet6{Addr: to.Addr().As16(), Port: int(to.Port())}
 	if to.Addr().Is4() {
@@ -171,6 +176,8 @@ func begin(to netip.AddrPort, timeout time.Duration, kind int) *attempt {
 		return t
 	}
 	switch err := unix.Connect(t.fd, sa); {
+	case err == nil && kind == unix.SOCK_STREAM: // to this host itself
+		t.opened()
 	case err == nil:
 	case errors.Is(err, unix.EINPROGRESS):
 		t.pending = true
@@ -193,8 +200,36 @@ func begin(to netip.AddrPort, timeout time.Duration, kind int) *attempt {
 }
 
 func (t *attempt) fail(err error) {
+	t.countRepeats()
 	_ = unix.Close(t.fd)
 	t.pending, t.err = false, err
+}
+
+// countRepeats asks the kernel how often it has sent a packet of the connection
+// again. Nothing but the one with SYN has been sent.
+func (t *attempt) countRepeats() {
+	if t.datagram != nil {
+		return
+	}
+	info, err := unix.GetsockoptTCPInfo(t.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return
+	}
+	t.repeats = int(info.Total_retrans)
+	// The round trip is that of the request which was answered, where both ends
+	// use timestamps (tcp_ack_update_rtt); 0 where the kernel cannot tell.
+	roundTrip := time.Duration(info.Rtt) * time.Microsecond
+	t.late = t.repeats != 0 && roundTrip != 0 && time.Since(t.begun)-roundTrip < synRepeat/2
+}
+
+// synRepeat is after how long the kernel sends a request to connect again
+// (TCP_TIMEOUT_INIT).
+const synRepeat = time.Second
+
+// opened notes that the connection is open, or the datagram answered.
+func (t *attempt) opened() {
+	t.countRepeats()
+	t.took = max(time.Since(t.begun), time.Microsecond)
 }
 
 // events are what poll waits for: a connection that opens becomes writable, an
@@ -213,13 +248,17 @@ func (t *attempt) take() {
 		// An ICMP error, as of a closed port, comes as the read's.
 		if _, err := unix.Read(t.fd, make([]byte, 1)); err != nil {
 			t.fail(err)
+			return
 		}
+		t.opened()
 		return
 	}
 	if errno, err := unix.GetsockoptInt(t.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil {
 		t.fail(err)
 	} else if errno != 0 {
 		t.fail(unix.Errno(errno))
+	} else {
+		t.opened()
 	}
 }
 

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -42,8 +43,8 @@ func probesAreHeldInOrderAndClosed(t *testing.T, address string) {
 	}
 	var accepted []net.Conn
 	for i, p := range opened.Probes {
-		if p.Failed != "" {
-			t.Fatalf("probe %d: %s", i, p.Failed)
+		if p.Failed != "" || p.Took <= 0 || p.Repeats != 0 {
+			t.Fatalf("probe %d: %+v", i, p)
 		}
 		conn, err := listener.Accept()
 		if err != nil {
@@ -99,6 +100,12 @@ func TestProbeRefused(t *testing.T) {
 // one, and holds it.
 func full(t *testing.T) netip.AddrPort {
 	t.Helper()
+	_, to := fullQueue(t)
+	return to
+}
+
+func fullQueue(t *testing.T) (listener int, to netip.AddrPort) {
+	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -114,13 +121,36 @@ func full(t *testing.T) netip.AddrPort {
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(sa.(*unix.SockaddrInet4).Port))
+	to = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(sa.(*unix.SockaddrInet4).Port))
 	conn, err := net.Dial("tcp", to.String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return to
+	return fd, to
+}
+
+// The kernel sends a request again that the listener has dropped, and tells.
+func TestProbeThatIsRepeated(t *testing.T) {
+	listener, to := fullQueue(t)
+	go func() {
+		waiting := fmt.Sprintf(":%04X 02 ", to.Port()) // the state SYN_SENT, in proc_pid_net(5)
+		for sockets := ""; !strings.Contains(sockets, waiting) && t.Context().Err() == nil; time.Sleep(time.Millisecond) {
+			text, _ := os.ReadFile("/proc/net/tcp")
+			sockets = string(text)
+		}
+		time.Sleep(50 * time.Millisecond) // by then the first is dropped
+		if fd, _, err := unix.Accept(listener); err == nil {
+			_ = unix.Close(fd)
+		}
+	}()
+	opened, err := (&Agent{Traffic: &HostTraffic{}}).probeOpen(t.Context(), wire.ProbeOpenRequest{Protocol: state.TCP, Hold: time.Minute, Address: to, Count: 1, Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := opened.Probes[0]; p.Failed != "" || p.Repeats == 0 || p.Took <= 0 || p.Late {
+		t.Errorf("%+v", p)
+	}
 }
 
 func TestProbeWithoutAnswer(t *testing.T) {
@@ -130,7 +160,7 @@ func TestProbeWithoutAnswer(t *testing.T) {
 	}
 	for _, p := range opened.Probes {
 		// The port is known all the same: the director may have it.
-		if p.Failed != "no answer within 20ms" || p.Local.Port() == 0 {
+		if p.Failed != "no answer within 20ms" || p.Local.Port() == 0 || p.Took != 0 {
 			t.Errorf("%+v", p)
 		}
 	}
@@ -223,7 +253,7 @@ func TestDatagrams(t *testing.T) {
 	}
 	got := open(10 * time.Second)
 	for i, p := range got {
-		if p.Failed != "" || p.Mark == 0 || p.Repeats != 0 {
+		if p.Failed != "" || p.Mark == 0 || p.Repeats != 0 || p.Took <= 0 {
 			t.Errorf("probe %d: %+v", i, p)
 		}
 	}
@@ -271,7 +301,7 @@ func TestDatagramIsRepeated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := opened.Probes[0]; p.Failed != "" || p.Repeats == 0 {
+	if p := opened.Probes[0]; p.Failed != "" || p.Repeats == 0 || p.Late {
 		t.Errorf("%+v", p)
 	}
 }
@@ -300,6 +330,37 @@ func TestDatagramThatNobodyAnswers(t *testing.T) {
 	}
 	if p := open(); p.Failed != "connection refused" {
 		t.Errorf("refused: %+v", p)
+	}
+}
+
+// One whose answer is late is sent again, too, and nothing is lost.
+func TestDatagramWithALateAnswer(t *testing.T) {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // of a test
+	go func() {
+		buf := make([]byte, 100)
+		for {
+			n, from, err := c.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			answer := slices.Clone(buf[:n])
+			time.AfterFunc(udpRepeat+400*time.Millisecond, func() { _, _ = c.WriteTo(answer, from) })
+		}
+	}()
+	opened, err := (&Agent{Traffic: &HostTraffic{}}).probeOpen(t.Context(), wire.ProbeOpenRequest{
+		Protocol: state.UDP, Address: netip.MustParseAddrPort(c.LocalAddr().String()), Count: 2, Timeout: 10 * time.Second, Hold: time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range opened.Probes {
+		if p.Failed != "" || p.Repeats == 0 || !p.Late {
+			t.Errorf("%+v", p)
+		}
 	}
 }
 

@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -65,5 +67,38 @@ func (t *attempt) write() {
 	t.repeat = time.Now().Add(t.pause)
 	if _, err := unix.Write(t.fd, t.datagram); err != nil && !errors.Is(err, unix.EAGAIN) {
 		t.fail(err)
+	}
+}
+
+// waitForLate waits for the answers to datagrams that were sent again, though one
+// was answered: if each was, the answers were only late. It takes no longer than
+// the slowest first answer, and none where nothing was sent again.
+func waitForLate(ctx context.Context, attempts []*attempt) {
+	var waiting []*attempt
+	limit := time.Duration(0)
+	answers := map[*attempt]int{}
+	for _, t := range attempts {
+		if t.datagram != nil && t.err == nil && t.repeats != 0 {
+			waiting, answers[t], limit = append(waiting, t), 1, max(limit, t.took)
+		}
+	}
+	for until := time.Now().Add(limit); len(waiting) != 0 && time.Now().Before(until) && ctx.Err() == nil; {
+		var fds []unix.PollFd
+		for _, t := range waiting {
+			fds = append(fds, unix.PollFd{Fd: int32(t.fd), Events: unix.POLLIN})
+		}
+		next := min(probePoll, time.Until(until))
+		if _, err := unix.Poll(fds, int(next.Milliseconds())+1); err != nil && !errors.Is(err, unix.EINTR) {
+			return
+		}
+		waiting = slices.DeleteFunc(waiting, func(t *attempt) bool {
+			for {
+				if _, err := unix.Read(t.fd, make([]byte, 1)); err != nil {
+					t.late = answers[t] > t.repeats
+					return t.late || !errors.Is(err, unix.EAGAIN)
+				}
+				answers[t]++
+			}
+		})
 	}
 }

@@ -118,7 +118,7 @@ services:
     directors: [lb]
     real_servers: [{host: web1, address: 192.0.2.2, redirect: 8080, upper_threshold: 9}]
   - {vip: 192.0.2.32, port: 81, mode: fullnat, local_addresses: [192.0.2.33], directors: [lb], real_servers: [web1]}
-  - {vip: 192.0.2.32, port: 82, protocol: udp, mode: nat, return_route: none, one_packet: true, replies: none, directors: [lb], real_servers: [web1]}
+  - {vip: 192.0.2.32, port: 82, protocol: udp, mode: nat, return_route: none, one_packet: true, replies: none, loss: 20, directors: [lb], real_servers: [web1]}
 `
 	validate := validator(t)
 	if err := validate([]byte(valid)); err != nil {
@@ -195,6 +195,9 @@ services:
 		{"return_route: none", "return_route: client"},
 		{"one_packet: true", "one_packet: 1"},
 		{"replies: none", "replies: no"},
+		{"loss: 20", "loss: 101"},
+		{"loss: 20", "loss: -1"},
+		{"loss: 20", "loss: 5%"},
 	}
 	for _, c := range changes {
 		text := strings.Replace(valid, c[0], c[1], 1)

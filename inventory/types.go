@@ -204,6 +204,7 @@ type Service struct {
 	Persistence Persistence
 	OnePacket   bool    // every datagram is scheduled on its own; udp only
 	Replies     Replies // expected unless said otherwise
+	Loss        uint8   // percent of the probes that may have to be sent again; 5 unless said otherwise
 
 	Directors   []*Host
 	RealServers []*RealServer

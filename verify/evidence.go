@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/lvsform/lvsform/agent/wire"
 	"github.com/lvsform/lvsform/fault"
@@ -16,6 +17,7 @@ import (
 type evidence struct {
 	probes []probe
 	notes  []string // what was left out, and why
+	once   bool     // no request could be sent again
 	// others counts connections that somebody else opened meanwhile; active
 	// and inactive are those in the connection table before, and templates the
 	// clients that a persistent service already kept on their servers.
@@ -40,10 +42,12 @@ type probe struct {
 	from   netip.AddrPort // what that has become at a director; zero: nothing else
 	failed string         // why it did not connect, or was not answered
 	// mark is what tells it from others wherever it is seen, however
-	// translated (flow.Sighting); 0 if not known. repeats is how often a
-	// datagram was sent again.
+	// translated (flow.Sighting); 0 if not known. repeats is how often the
+	// request was sent again, and took the time until it was answered.
 	mark    uint32
 	repeats int
+	took    time.Duration
+	late    bool // the repeats were for nothing: no packet was lost
 	// row is what the director's connection table has of it.
 	director string // host
 	row      *flow.Connection

@@ -112,6 +112,46 @@ func TestDatagramsThatAreSentOnce(t *testing.T) {
 	}
 }
 
+// One lost packet among few probes is chance or not: more probes tell, unless
+// somebody chose the number, or the service may have no room for them.
+func TestMoreProbesAfterARepeat(t *testing.T) {
+	const few = 2 // clients that send 4 each
+	for name, test := range map[string]struct {
+		service string
+		repeats map[int]int // by the number of the probe
+		probes  int         // as chosen
+		want    int
+		outcome Outcome
+	}{
+		"none":             {rr, nil, 0, few * 4, Passed},
+		"one":              {rr, map[int]int{1: 1}, 0, 20, Passed},
+		"two":              {rr, map[int]int{1: 1, 2: 1}, 0, 20, Failed},
+		"one more later":   {rr, map[int]int{1: 1, 15: 2}, 0, 20, Failed},
+		"chosen":           {rr, map[int]int{1: 1}, 3, few * 3, Unknown},
+		"two of chosen":    {rr, map[int]int{1: 1, 2: 1}, 3, few * 3, Failed},
+		"20 % may":         {rr + ", loss: 20", map[int]int{1: 1}, 0, few * 4, Passed},
+		"10 % may":         {rr + ", loss: 10", map[int]int{1: 1}, 0, 10, Passed},
+		"1 % may":          {rr + ", loss: 1", map[int]int{1: 1}, 0, maxProbes, Unknown},
+		"none may":         {rr + ", loss: 0", map[int]int{1: 1}, 0, few * 4, Failed},
+		"with a threshold": {strings.Replace(rr, "[web1,", "[{host: web1, upper_threshold: 9},", 1), map[int]int{1: 1}, 0, few * 4, Unknown},
+	} {
+		inv := topology(t, test.service)
+		w := newWorld(t, inv)
+		w.Traffic.Repeat(test.repeats)
+		r, err := Run(t.Context(), inv, w.hosts, Options{Probes: test.probes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := r.Services[0]
+		if len(s.Probes) != test.want {
+			t.Errorf("%s: %d probes, want %d", name, len(s.Probes), test.want)
+		}
+		if c := s.Checks[len(s.Checks)-1]; c.Name != checkLoss || c.Outcome != test.outcome || s.Outcome != test.outcome {
+			t.Errorf("%s: %+v, and the service %s", name, c, s.Outcome)
+		}
+	}
+}
+
 // A host that fails at one step fails the checks that needed it, named, and
 // nothing is left open or running.
 func TestRunWithAFailure(t *testing.T) {

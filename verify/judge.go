@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/inventory"
@@ -28,6 +29,7 @@ const (
 	checkNeighbour      = "neighbour-is-director"      // arp: static; the VIP's senders know the director's MAC
 	checkPersistence    = "persistence"                // a client keeps its real server
 	checkDistribution   = "distribution"               // the real servers' shares fit the scheduler
+	checkLoss           = "loss"                       // few requests had to be sent again
 
 	// Of tunnels.
 	checkBothWays = "reach-both-ways" // each end is answered by the other
@@ -66,6 +68,10 @@ func judge(s *inventory.Service, ev *evidence) Service {
 		out.Checks = append(out.Checks, judgePersistence(s, ev))
 	}
 	out.Checks = append(out.Checks, judgeDistribution(s, ev))
+	if !ev.once {
+		check, notes := judgeLoss(s, ev)
+		out.Checks, out.Notes = append(out.Checks, check), append(out.Notes, notes...)
+	}
 	out.Notes = append(out.Notes, unproven(s, ev)...)
 	out.Outcome = outcomeOf(out.Checks)
 	return out
@@ -107,7 +113,7 @@ func unproven(s *inventory.Service, ev *evidence) []string {
 }
 
 func (p *probe) report(s *inventory.Service) Probe {
-	out := Probe{Client: p.client, Stage: p.stage(), Requests: p.requests, Replies: p.replies, Repeats: p.repeats}
+	out := Probe{Client: p.client, Stage: p.stage(), Requests: p.requests, Replies: p.replies, Repeats: p.repeats, Microseconds: int(p.took.Microseconds()), Late: p.late}
 	if p.entry != p.vip {
 		out.Entry = p.entry
 	}
@@ -176,7 +182,7 @@ func succeeded(s *inventory.Service) string {
 
 func judgeReachability(s *inventory.Service, ev *evidence) Check {
 	var wrong, open tally
-	connected := 0
+	connected, slowest := 0, time.Duration(0)
 	for _, p := range ev.probes {
 		switch {
 		case p.unproven:
@@ -184,6 +190,7 @@ func judgeReachability(s *inventory.Service, ev *evidence) Check {
 			continue
 		case p.failed == "":
 			connected++
+			slowest = max(slowest, p.took)
 			continue
 		}
 		wrong.add("from %s: %s (%s)", p.client, p.failed, p.trail(s))
@@ -197,6 +204,9 @@ func judgeReachability(s *inventory.Service, ev *evidence) Check {
 		seen = fmt.Sprintf("%d of %s %s", connected, count(len(ev.probes), "probe"), succeeded(s))
 		if n := ports(ev); n > 1 {
 			seen += fmt.Sprintf(" on %d ports", n)
+		}
+		if slowest >= slow {
+			seen += fmt.Sprintf(", the slowest after %d ms", slowest.Milliseconds())
 		}
 	}
 	return ev.check(checkReachability, finding{

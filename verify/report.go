@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/lvsform/lvsform/fault"
@@ -55,7 +56,11 @@ type Probe struct {
 	Tunnel   *modes.Outer `json:"tunnel,omitempty"`
 	Requests int          `json:"requests,omitempty"` // packets of it that the directors saw
 	Replies  int          `json:"replies,omitempty"`  // packets of the answer that the directors saw
-	Repeats  int          `json:"repeats,omitempty"`  // how often a datagram was sent again
+	Repeats  int          `json:"repeats"`            // how often its request was sent again: the packet with SYN, or the datagram
+	// Microseconds is the time from the first request until the connection was
+	// open, or the answer there; not there when neither came.
+	Microseconds int  `json:"microseconds,omitempty"`
+	Late         bool `json:"late,omitempty"` // nothing was lost: the answer to the first request came after it had been sent again
 	// Source and Destination are what the real server saw; not set when no
 	// real server had the connection.
 	Source      netip.AddrPort `json:"source,omitzero"`
@@ -236,9 +241,24 @@ func (p Probe) text() string {
 	case p.Error != "":
 		return fmt.Sprintf("%s: %s", p.Client, p.Error)
 	case p.Source.IsValid():
-		return fmt.Sprintf("%s, which saw %s -> %s", text, p.Source, p.Destination)
+		text = fmt.Sprintf("%s, which saw %s -> %s", text, p.Source, p.Destination)
+	}
+	return text + p.delay()
+}
+
+// slow is from when on a probe's time stands out: that of a way around the world.
+const slow = 200 * time.Millisecond
+
+// delay tells time and repeats where they stand out.
+func (p Probe) delay() string {
+	took := time.Duration(p.Microseconds) * time.Microsecond
+	switch {
+	case p.Repeats != 0:
+		return fmt.Sprintf("; answered after %d ms, sent %d times", took.Milliseconds(), p.Repeats+1)
+	case took >= slow:
+		return fmt.Sprintf("; answered after %d ms", took.Milliseconds())
 	default:
-		return text
+		return ""
 	}
 }
 

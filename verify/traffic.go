@@ -38,7 +38,7 @@ func (g *gatherer) traffic(ctx context.Context, s *inventory.Service, ev *eviden
 		n = defaultProbes(s)
 	}
 	t := &trial{gatherer: g, service: s, ports: ports, targets: targets, ev: ev, seen: map[string][]flow.Sighting{}, blind: map[*inventory.Host]bool{}}
-	t.limit = time.Duration(len(targets)) * t.openLimit(n)
+	t.limit = time.Duration(len(targets)) * (t.openLimit(n) + t.openLimit(tellsChance(s)))
 	t.before(ctx)
 	t.watch(ctx)
 	t.open(ctx, n)
@@ -127,7 +127,7 @@ func (t *trial) watch(ctx context.Context) {
 	}
 	step := "watch for packets"
 	for i, r := range askAll[wire.Nothing](ctx, t.gatherer, hosts, step, callLimit, wire.MethodWatchStart, func(h *inventory.Host) any {
-		return wire.WatchRequest{Patterns: t.patterns(h), Limit: t.limit + 3*callLimit}
+		return wire.WatchRequest{Patterns: t.patterns(h), Limit: min(t.limit+3*callLimit, maxHold)}
 	}) {
 		if r.err != nil {
 			t.watchTrouble(hosts[i], r.err)
@@ -248,22 +248,11 @@ func familyOf(like netip.Addr, list []netip.Addr) []netip.Addr {
 // open opens the probes, one after the other, so that the director sees them
 // in an order that tells about its scheduler.
 func (t *trial) open(ctx context.Context, n int) {
+	t.ev.once = t.scheduledAnew() || !t.service.Answers()
 	for _, to := range t.targets {
-		t.opts.Progress(fmt.Sprintf("%s: %s from %s", t.service.Name, count(n, "probe"), to.client.Name))
-		opened, err := ask[wire.ProbeOpened](ctx, t.gatherer, to.client.Name, "open connections", t.openLimit(n), wire.MethodProbeOpen, wire.ProbeOpenRequest{
-			Protocol: state.Protocol(t.service.Protocol), Address: to.entry, Count: n, Timeout: t.opts.Timeout,
-			Hold: min(t.limit+callLimit, maxHold), Silent: !t.service.Answers(), Once: t.scheduledAnew(),
-		})
-		if err != nil {
-			t.ev.trouble(checkReachability, err)
-		}
-		for _, p := range opened.Probes {
-			t.ev.probes = append(t.ev.probes, probe{
-				client: to.client.Name, entry: to.entry, vip: to.vip,
-				local: p.Local, failed: p.Failed, mark: p.Mark, repeats: p.Repeats,
-			})
-		}
+		t.openFrom(ctx, to, n)
 	}
+	t.openMore(ctx)
 	if t.service.Protocol != inventory.TCP {
 		return
 	}
@@ -280,11 +269,29 @@ func (t *trial) open(ctx context.Context, n int) {
 	}
 }
 
+// openFrom opens so many probes from one client.
+func (t *trial) openFrom(ctx context.Context, to target, n int) {
+	t.opts.Progress(fmt.Sprintf("%s: %s from %s", t.service.Name, count(n, "probe"), to.client.Name))
+	opened, err := ask[wire.ProbeOpened](ctx, t.gatherer, to.client.Name, "open connections", t.openLimit(n), wire.MethodProbeOpen, wire.ProbeOpenRequest{
+		Protocol: state.Protocol(t.service.Protocol), Address: to.entry, Count: n, Timeout: t.opts.Timeout,
+		Hold: min(t.limit+callLimit, maxHold), Once: t.ev.once, Silent: !t.service.Answers(),
+	})
+	if err != nil {
+		t.ev.trouble(checkReachability, err)
+	}
+	for _, p := range opened.Probes {
+		t.ev.probes = append(t.ev.probes, probe{
+			client: to.client.Name, entry: to.entry, vip: to.vip,
+			local: p.Local, failed: p.Failed, mark: p.Mark, repeats: p.Repeats, took: p.Took, late: p.Late,
+		})
+	}
+}
+
 // scheduledAnew reports whether a datagram that is sent again may come to
 // another real server than before: with one_packet the director keeps no entry,
 // and one that has timed out is gone.
 func (t *trial) scheduledAnew() bool {
-	return t.service.OnePacket || slices.ContainsFunc(t.service.Directors, func(d *inventory.Host) bool {
+	return t.service.OnePacket || t.service.Protocol == inventory.UDP && slices.ContainsFunc(t.service.Directors, func(d *inventory.Host) bool {
 		own := d.IPVS.Timeouts
 		return own != nil && time.Duration(own.UDP)*time.Second <= t.opts.Timeout
 	})

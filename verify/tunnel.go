@@ -86,7 +86,11 @@ func judgeEchoes(ev *tunnelEvidence) Check {
 		case !c.echo.Answered:
 			wrong = append(wrong, fmt.Sprintf("%s: no answer to %s, which did not come in through the tunnel", way, count(c.echo.Asked, "echo request")))
 		default:
-			seen = append(seen, way+": answered")
+			text := way + ": answered"
+			if c.echo.Asked > 1 {
+				text += fmt.Sprintf(" after %d echo requests", c.echo.Asked)
+			}
+			seen = append(seen, text)
 		}
 	}
 	return ev.check(checkBothWays, wrong, nil, seen)

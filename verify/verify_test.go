@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"gotest.tools/v3/golden"
@@ -81,7 +82,7 @@ func good(s *inventory.Service) *evidence {
 		p := probe{
 			client: "client", entry: vip, vip: vip, local: local,
 			director: "lb", row: &flow.Connection{Client: local, Destination: rip, State: "ESTABLISHED"},
-			server: r, requests: 2,
+			server: r, requests: 2, took: 400 * time.Microsecond,
 			full:  &wire.FullSize{Local: local, Octets: 1500, Acknowledged: true},
 			reply: &fullReply{sent: wire.FullReplySent{Octets: 1500}, arrived: true},
 		}
@@ -107,6 +108,7 @@ func good(s *inventory.Service) *evidence {
 		if s.OnePacket {
 			p.row, p.director = nil, ""
 		}
+		ev.once = s.OnePacket || !s.Answers()
 		if p.silent = !s.Answers(); p.silent {
 			p.replies = 0
 		}
@@ -117,7 +119,7 @@ func good(s *inventory.Service) *evidence {
 
 // failProbe makes a probe one that did not connect.
 func failProbe(p *probe, why string, row, socket string) {
-	p.failed = why
+	p.failed, p.took = why, 0
 	if p.row.State = row; row == "" {
 		p.row = nil
 	}
@@ -158,7 +160,7 @@ func TestJudge(t *testing.T) {
 	// Those whose names do not begin with good.
 	passing := []string{
 		"nobody to ask for the VIP", "unfair turns while others connect",
-		"hung up", "accept deferred", "path MTU discovery", "persistence kept", "persistence from before",
+		"hung up", "accept deferred", "path MTU discovery", "a repeat", "slow, which passes", "late, which passes", "persistence kept", "persistence from before",
 	}
 	for _, test := range []struct {
 		name    string
@@ -420,7 +422,31 @@ func TestJudge(t *testing.T) {
 		}},
 		{"udp, nobody answers", dns, func(_ *inventory.Service, ev *evidence) {
 			for i := range ev.probes {
-				ev.probes[i].failed, ev.probes[i].repeats = "no answer within 3s", 2
+				ev.probes[i].failed, ev.probes[i].repeats, ev.probes[i].took = "no answer within 3s", 2, 0
+			}
+		}},
+		{"a repeat", strings.Replace(rr, "scheduler: rr", "scheduler: rr, loss: 25", 1), func(_ *inventory.Service, ev *evidence) {
+			ev.probes[1].repeats, ev.probes[1].took = 1, 1021*time.Millisecond
+		}},
+		{"a repeat among few", rr, func(_ *inventory.Service, ev *evidence) {
+			ev.probes[1].repeats, ev.probes[1].took = 1, 1021*time.Millisecond
+		}},
+		{"many repeats", rr, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes[:2] {
+				ev.probes[i].repeats, ev.probes[i].took = i+1, time.Duration(3*i+1)*time.Second
+			}
+		}},
+		{"no repeat is allowed", strings.Replace(rr, "scheduler: rr", "scheduler: rr, loss: 0", 1), func(_ *inventory.Service, ev *evidence) {
+			ev.probes[1].repeats, ev.probes[1].took = 1, 1021*time.Millisecond
+		}},
+		{"late, which passes", rr, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				ev.probes[i].repeats, ev.probes[i].took, ev.probes[i].late = 1, 1203*time.Millisecond, true
+			}
+		}},
+		{"slow, which passes", rr, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				ev.probes[i].took = 503 * time.Millisecond
 			}
 		}},
 		{"udp, refused", dns, func(_ *inventory.Service, ev *evidence) { ev.probes[0].failed = "connection refused" }},

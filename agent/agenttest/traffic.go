@@ -32,6 +32,7 @@ type Traffic struct {
 	standing  map[string][]netip.AddrPort
 	broken    map[question]bool
 	replied   map[netip.AddrPort]uint32 // packets of full size, by the client
+	repeats   map[int]int               // of requests, by their number
 }
 
 // opened is a connection that a client opened, or a datagram that it sent.
@@ -63,6 +64,14 @@ func (t *Traffic) Break(host string, method wire.Method) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.broken[question{host, method}] = true
+}
+
+// Repeat has requests be sent again before they are answered: how often, by
+// their number among all, from 0.
+func (t *Traffic) Repeat(requests map[int]int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.repeats = requests
 }
 
 // Listen has programs of a host listen at addresses.
@@ -171,6 +180,7 @@ func (h *hostTraffic) open(req wire.ProbeOpenRequest) wire.Probe {
 			turn++
 		}
 	}
+	p.Repeats, p.Took = h.repeats[n], time.Millisecond+time.Duration(h.repeats[n])*time.Second
 	o := opened{s, p.Local, req.Address, s.RealServers[turn%len(s.RealServers)].Host, uint32(n + 1)}
 	p.Mark = o.mark
 	h.opened = append(h.opened, o)

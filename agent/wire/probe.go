@@ -87,8 +87,15 @@ type Probe struct {
 	Local  netip.AddrPort `json:"local,omitzero"`   // zero where there was not even a route
 	Failed string         `json:"failed,omitempty"` // why it is not open
 	Mark   uint32         `json:"mark,omitempty"`   // by which hosts on the way know it: flow.Sighting; 0: not known
-	// Repeats is how often a datagram was sent again.
+	// Repeats is how often the request was sent again: of TCP the packet with
+	// SYN, of UDP the datagram.
 	Repeats int `json:"repeats,omitempty"`
+	// Took is the time from the first request until the connection was open, or
+	// the answer there; nanoseconds, 0 where it failed.
+	Took time.Duration `json:"took,omitempty"`
+	// Late says that the repeats were for nothing: the answer to the first
+	// request came, only after it had been sent again.
+	Late bool `json:"late,omitempty"`
 }
 
 // FullSizes tells of each held TCP connection, by its local address.
