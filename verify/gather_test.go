@@ -573,6 +573,19 @@ func TestFollowRewrittenSource(t *testing.T) {
 			sockets: []flow.Socket{{Local: at("192.0.2.4:8080"), Remote: at("192.0.2.1:3000"), State: "ESTABLISHED"}},
 			want:    at("192.0.2.1:3000"), requests: 1, replies: 2,
 		},
+		// The answer's payload is another, so it is known by its address.
+		"udp nat, by the director, with another port": {
+			service: "vip: 192.0.2.30, port: 80, protocol: udp, mode: nat, scheduler: rr, real_servers: [web1, web2]",
+			seen: map[string][]flow.Sighting{
+				"lb": {
+					{From: local, To: at("192.0.2.30:80"), Mark: mark, Count: 1},
+					{From: at("192.0.2.4:80"), To: at("192.0.2.3:2000"), Mark: 9, Count: 1},
+				},
+				"web1": {{From: stranger, To: at("192.0.2.4:80"), Mark: 8, Count: 1}, {From: at("192.0.2.3:2000"), To: at("192.0.2.4:80"), Mark: mark, Count: 1}},
+			},
+			row:  local,
+			want: at("192.0.2.3:2000"), requests: 1, replies: 1,
+		},
 		"dr, by the director": {
 			service: rr,
 			seen: map[string][]flow.Sighting{
