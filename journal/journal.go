@@ -108,12 +108,12 @@ func (e Entry) AsFound() bool { return e.Before.Item == e.After.Item }
 // is gone. One that is not there where lvsform had set it takes no place, and
 // what was found there is put back.
 func (e Entry) TakenOver(live state.Item) bool {
-	switch {
-	case live == e.Before.Item || live == e.After.Item:
+	switch live {
+	case e.Before.Item, e.After.Item:
 		return false
-	case live == nil:
+	case nil:
 		return e.AsFound()
-	case live == e.Was.Item:
+	case e.Was.Item:
 		return false
 	default:
 		return e.yields()
