@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// DefaultLoss is the percentage of probes that may have to be sent again.
-const DefaultLoss = 5
+// defaultLoss is the percentage of probes that may have to be sent again.
+const defaultLoss = 5
 
 func protocols() []Protocol { return []Protocol{TCP, UDP, SCTP} }
 
@@ -24,7 +24,7 @@ func serviceOf(to **Service) form {
 		Protocol: TCP, Scheduler: "wlc",
 		ARP: ARPSysctl, Encapsulation: Encapsulation{Type: "ipip"}, ReturnRoute: ReturnDefault,
 		Replies: RepliesExpected,
-		Loss:    DefaultLoss,
+		Loss:    defaultLoss,
 	}
 	*to = s
 	fine := &serviceParts{protocol: true, scheduler: true}
@@ -65,7 +65,7 @@ func serviceOf(to **Service) form {
 				doc: "Whether every datagram is scheduled on its own. udp."},
 			{key: "replies", preset: s.Replies, form: choiceOf("whether replies come", []Replies{RepliesExpected, RepliesNone}, &s.Replies),
 				doc: "Whether real servers answer. With `none`, as for syslog and traps, a datagram's arrival is the proof, and there is no way back. udp."},
-			{key: "loss", preset: DefaultLoss, form: numberOf("a percentage, 0 to 100", 0, 100, &s.Loss),
+			{key: "loss", preset: defaultLoss, form: numberOf("a percentage, 0 to 100", 0, 100, &s.Loss),
 				doc: "How many of the probes that connect, in percent, may have their request sent again. `lvsform verify` fails with more."},
 			{key: "directors", required: true, form: directorsOf(&s.Directors).and(noted(&fine.directors)),
 				doc: "The hosts that get the virtual service. The first one gets the VIP, too; a program such as keepalived can move it."},
