@@ -58,8 +58,8 @@ func readConfigFile(home, path string, checked bool, depth int) ([]configLine, e
 		return nil, fmt.Errorf("%s: Include goes deeper than %d files", path, maxIncludeDepth)
 	}
 	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if errors.Is(err, fs.ErrNotExist) || depth > 0 && errors.Is(err, syscall.EISDIR) {
+		return nil, nil // as ssh(1) does: no file, or a folder that an Include's pattern meets
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ssh_config: %w", err)

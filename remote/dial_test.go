@@ -97,6 +97,8 @@ func TestHostKeys(t *testing.T) {
 		{"authority that did not sign", "@cert-authority * " + otherKey, true, []string{"web1: host key: "}},
 		{"not in it, with lines that cannot be read", "\nwhat is this\n@what * " + hostKey, false, []string{"web1: host key: unknown host: ",
 			s.path("known_hosts") + ":2 cannot be read: its key", s.path("known_hosts") + `:3 cannot be read: the marker "@what" is not known`}},
+		{"known by a line that cannot be read, new keys accepted", name + " ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ", true,
+			[]string{"web1: host key: ", s.path("known_hosts") + ":1, which is about this host, cannot be read"}},
 		{"revoked, as far as one can read", "@revoked [127.*]:* ssh-rsa AAA\n" + name + " " + hostKey, true,
 			[]string{"web1: host key: ", "whether it is revoked is not known, for " + s.path("known_hosts") + ":1 cannot be read"}},
 	} {

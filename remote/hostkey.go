@@ -171,6 +171,11 @@ func lookUp(e *endpoint, db *knownHosts, key ssh.PublicKey) error {
 	case len(authorities) > 0:
 		return fmt.Errorf("%s shows the %s, and no certificate of the authority at %s", e.address(), shown, authorities[0].place())
 	}
+	for i := range db.damaged {
+		if d := &db.damaged[i]; slices.ContainsFunc(names, d.matches) {
+			return fmt.Errorf("%s shows the %s, and %s, which is about this host, cannot be read: %w; correct or remove that line", e.address(), shown, d.place(), d.err)
+		}
+	}
 	return &unknownHost{e, shown, db.damage()}
 }
 

@@ -40,7 +40,9 @@ func (l *login) next(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	}
 	if !l.read {
 		l.read = true
+		l.hold() // an SSH agent that does not answer is not the host's fault
 		l.offer, l.unused = l.keys()
+		l.going()
 	}
 	if l.tried == len(l.offer) {
 		return nil, nil

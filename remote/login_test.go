@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"testing"
@@ -114,6 +115,20 @@ func TestKeyThatCannotBeOpenedIsPassedOver(t *testing.T) {
 			t.Errorf("kind %s", kind)
 		}
 	})
+}
+
+// An SSH agent that does not answer is given up; that the host is slow is never
+// said of it.
+func TestAgentThatDoesNotAnswer(t *testing.T) {
+	s := startServer(t)
+	socket := s.path("silent")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() }) // nobody accepts
+	s.write("ssh_config", "IdentityAgent "+socket+"\nConnectTimeout 1\n", 0o600)
+	s.connect(s.target("web1"), s.options())
 }
 
 func TestPublicHalfNamesAKeyOfTheAgent(t *testing.T) {

@@ -132,6 +132,7 @@ func TestConfigIsReadAsSSHDoes(t *testing.T) {
 	for name, text := range map[string]string{
 		"inc/a": "Port 71\nHost h2\n Port 72\n",
 		"inc/b": "Match final\n User final-in-include\n",
+		"inc/folder/c": "Port 73\n",
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

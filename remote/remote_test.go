@@ -215,6 +215,8 @@ func TestHostsThatCannotTakeTheAgent(t *testing.T) {
 	}{
 		{name: "not root", config: `ForceCommand setpriv --reuid=65534 --clear-groups sh -c "$SSH_ORIGINAL_COMMAND"`,
 			want: []string{"start agent: root is not root (user id 65534): log in as root, or say sudo: true"}},
+		{name: "not root and a start-up file that complains", config: `ForceCommand setpriv --reuid=65534 --clear-groups sh -c "echo /opt/x/env.sh: Permission denied >&2; $SSH_ORIGINAL_COMMAND"`,
+			want: []string{"start agent: root is not root (user id 65534): log in as root, or say sudo: true"}},
 		{name: "sudo that is not there", sudo: true, config: "SetEnv PATH=/nonexistent",
 			want: []string{"start agent: ", "exit status 127", "not found", "is sudo installed on the host"}},
 		{name: "sudo that wants a terminal", sudo: true, config: "SetEnv PATH=DIR/tty:/usr/bin:/bin",

@@ -248,7 +248,7 @@ func parseAbsence(line string) *absence {
 // check returns an error unless pushing the agent helps.
 func (a *absence) check(e *endpoint, dir string) error {
 	switch {
-	case a.uid != "0" && strings.Contains(a.stderr, "Permission denied"):
+	case a.uid == "" && strings.Contains(a.stderr, "Permission denied"):
 		return fault.New(fault.Permission, "the host runs sh, and nothing that sh starts: %s; %s", a.stderr, noExec(e, dir))
 	case a.uid == "":
 		return fault.New(fault.Unsupported, "the host does not say which user this is: its program id prints nothing; is it there, in the PATH of a login without a terminal?")
