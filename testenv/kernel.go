@@ -9,6 +9,7 @@ type launch struct {
 	Env        []string
 	CloneFlags uintptr // namespaces of its own
 	OneCPU     bool    // keep it on one processor
+	Ptrace     bool    // load makePtrace's library into it
 	OpenFiles  bool    // let it have as many files open as the machine allows
 }
 

@@ -54,15 +54,6 @@ func launchUML(s *spec, dir, specFile string) (launch, error) {
 	if err != nil {
 		return launch{}, err
 	}
-	// it aborts without a writable HOME and TMPDIR
-	env := []string{"PATH=" + standardPath, "HOME=" + dir, "TMPDIR=" + memory}
-	if wideRegisters() {
-		library, err := makePtrace(dir)
-		if err != nil {
-			return launch{}, err
-		}
-		env = append(env, "LD_PRELOAD="+library)
-	}
 	return launch{
 		Args: []string{
 			path,
@@ -76,10 +67,12 @@ func launchUML(s *spec, dir, specFile string) (launch, error) {
 			"uml_dir=" + filepath.Join(dir, "uml"),
 			"--", partCore, specFile,
 		},
-		Env: env,
+		// it aborts without a writable HOME and TMPDIR
+		Env: []string{"PATH=" + standardPath, "HOME=" + dir, "TMPDIR=" + memory},
 		// a system call in it is several times slower when the host moves it
 		// between processors
 		OneCPU: true,
+		Ptrace: wideRegisters(),
 		// it has one open for every folder and file of the machine's that anybody
 		// in it has opened, for as long as it remembers that
 		OpenFiles: true,

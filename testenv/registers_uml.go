@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -48,9 +49,12 @@ func makePtrace(dir string) (library string, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), compileLimit)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, compiler, "-O2", "-shared", "-fPIC", "-nostdlib", "-o", library, source).CombinedOutput()
+	cmd := exec.CommandContext(ctx, compiler, "-O2", "-shared", "-fPIC", "-nostdlib", "-o", library, source)
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir) // what it leaves when it is killed goes with the lab
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("compile the library that helps %s on a processor with AMX: %s: %w\n%s", umlKernel, compiler, err, out)
+		return "", fmt.Errorf("compile the library that helps %s on a processor with AMX: %s: %w: %s", umlKernel, compiler, err, strings.Join(strings.Fields(string(out)), " "))
 	}
 	return library, nil
 }

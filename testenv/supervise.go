@@ -205,7 +205,7 @@ func superviseMain(arg string) error {
 
 	defer func() { _ = os.RemoveAll(s.Dir) }()
 	report := os.NewFile(reportFD, "report")
-	cmd, err := s.Launch.start()
+	cmd, err := s.Launch.start(s.Dir)
 	if err != nil {
 		fmt.Fprintf(report, "start %s: %v\n", s.Launch.Args[0], err)
 		return err
@@ -227,13 +227,21 @@ func superviseMain(arg string) error {
 
 // start runs the kernel in a process group of its own. User-Mode Linux leaves
 // helper processes behind when its main process is killed; they stay in the
-// group, and become children of this process.
-func (l launch) start() (*exec.Cmd, error) {
+// group, and become children of this process. What it needs is made in the
+// lab's directory.
+func (l launch) start(dir string) (*exec.Cmd, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, err
 	}
 	// the parent-death signal is tied to the starting thread
 	runtime.LockOSThread()
+	if l.Ptrace {
+		library, err := makePtrace(dir)
+		if err != nil {
+			return nil, err
+		}
+		l.Env = append(l.Env, "LD_PRELOAD="+library)
+	}
 	if l.OneCPU {
 		pinToOneCPU()
 	}
