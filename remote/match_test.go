@@ -130,8 +130,8 @@ func TestConfigIsReadAsSSHDoes(t *testing.T) {
 	needSSH(t)
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"inc/a": "Port 71\nHost h2\n Port 72\n",
-		"inc/b": "Match final\n User final-in-include\n",
+		"inc/a":        "Port 71\nHost h2\n Port 72\n",
+		"inc/b":        "Match final\n User final-in-include\n",
 		"inc/folder/c": "Port 73\n",
 	} {
 		path := filepath.Join(dir, name)
