@@ -214,6 +214,7 @@ func judgeTunnelled(_ *inventory.Service, ev *evidence, probes []*probe) Check {
 // passage is what the directors saw of some probes.
 type passage struct {
 	watched, requests, replies int
+	unwatched                  int   // not seen, and not all packets could be told apart there
 	connected                  int   // or answered
 	unseen                     int   // connected without a request there
 	unanswered                 tally // came to a real server, and no reply to them came back
@@ -224,6 +225,7 @@ func passageOf(probes []*probe) passage {
 	var out passage
 	for _, p := range probes {
 		if p.noWatch {
+			out.unwatched++
 			continue
 		}
 		out.watched++
@@ -259,23 +261,33 @@ func (w passage) text(s *inventory.Service) string {
 }
 
 // finding is what either way of the replies demands; wrong is what more is wrong.
-func (w passage) finding(s *inventory.Service, wrong []string) finding {
+func (w passage) finding(s *inventory.Service, ev *evidence, wrong []string) finding {
+	open := ev.unwatched(s, w.unwatched)
 	if w.watched == 0 {
-		return finding{}
+		return finding{open: open}
 	}
-	f := finding{wrong: wrong, seen: w.text(s), facts: Facts{Counted: w.watched, Requests: w.requests, Replies: w.replies}}
+	f := finding{wrong: wrong, open: open, seen: w.text(s), facts: Facts{Counted: w.watched, Requests: w.requests, Replies: w.replies}}
 	switch {
 	case w.connected == 0 && w.replies == 0:
-		f.open = []string{"no probe came through, so there was no reply to follow"}
+		f.open = append(f.open, "no probe came through, so there was no reply to follow")
 	case w.unseen != 0:
 		f.wrong = append(f.wrong, fmt.Sprintf("%s came through without a packet at the director", count(w.unseen, "probe")))
 	}
 	return f
 }
 
+// unwatched says of so many probes that no director saw them where all directors
+// could be asked, and that nothing follows.
+func (e *evidence) unwatched(s *inventory.Service, n int) []string {
+	if n == 0 || e.missing[checkReplies] != nil {
+		return nil // or the step that failed tells
+	}
+	return []string{fmt.Sprintf("%s went unseen at director %s, which saw more packets than it could tell apart", count(n, "probe"), directorNames(s))}
+}
+
 func judgeRepliesBypassDirector(s *inventory.Service, ev *evidence, probes []*probe) Check {
 	w := passageOf(probes)
-	f := w.finding(s, nil)
+	f := w.finding(s, ev, nil)
 	if w.replies != 0 {
 		f.wrong = append(f.wrong, "replies come back through the director")
 	}
@@ -284,21 +296,26 @@ func judgeRepliesBypassDirector(s *inventory.Service, ev *evidence, probes []*pr
 
 func judgeRepliesThroughDirector(s *inventory.Service, ev *evidence, probes []*probe) Check {
 	w := passageOf(probes)
-	return ev.check(checkThrough, w.finding(s, append(w.unanswered.lines(), w.stopped.lines()...)), checkReplies)
+	return ev.check(checkThrough, w.finding(s, ev, append(w.unanswered.lines(), w.stopped.lines()...)), checkReplies)
 }
 
 // judgeRequestsThroughDirector is what is left of the two where nobody answers.
 func judgeRequestsThroughDirector(s *inventory.Service, ev *evidence) Check {
-	f, watched, right, requests := finding{}, 0, 0, 0
+	f, watched, unwatched, right, requests := finding{}, 0, 0, 0, 0
 	for _, p := range ev.probes {
-		if p.noWatch || p.arrived == nil {
-			continue // it is not known, or told by reachability
+		if p.arrived == nil {
+			continue // reachability tells
+		}
+		if p.noWatch {
+			unwatched++
+			continue
 		}
 		watched++
 		if requests += p.requests; p.requests != 0 {
 			right++
 		}
 	}
+	f.open = ev.unwatched(s, unwatched)
 	if watched != 0 {
 		f.seen = fmt.Sprintf("director %s saw %s of %s that arrived", directorNames(s), count(requests, "request packet"), count(watched, "probe"))
 		f.facts = Facts{Counted: watched, Right: right, Requests: requests}

@@ -452,6 +452,15 @@ func TestJudge(t *testing.T) {
 		{"udp, refused", dns, func(_ *inventory.Service, ev *evidence) { ev.probes[0].failed = "connection refused" }},
 		{"udp, not seen at a real server", dns, func(_ *inventory.Service, ev *evidence) { ev.probes[0].arrived = nil }},
 
+		{"the director saw too many packets", nat, func(_ *inventory.Service, ev *evidence) {
+			for _, i := range []int{1, 3} {
+				ev.probes[i].requests, ev.probes[i].replies, ev.probes[i].noWatch = 0, 0, true
+			}
+		}},
+		{"no replies, the director saw too many packets", syslog, func(_ *inventory.Service, ev *evidence) {
+			ev.probes[1].requests, ev.probes[1].noWatch = 0, true
+		}},
+
 		{"good udp without replies", syslog, pass},
 		{"good nat one-packet without replies", "vip: 192.0.2.53, port: 514, protocol: udp, mode: nat, one_packet: true, replies: none, scheduler: rr, real_servers: [web1, web2]", pass},
 		{"no replies, one did not arrive", syslog, func(_ *inventory.Service, ev *evidence) {
@@ -558,6 +567,37 @@ func fitsTerminals(t *testing.T, r *Report, whole string) {
 		for line := range strings.Lines(b.String()) {
 			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > width {
 				t.Errorf("%d columns of %d: %s", n, width, line)
+			}
+		}
+	}
+}
+
+// A probe that a director could not tell from others is unknown to the check that looks
+// for it there, however many others it saw.
+func TestUnwatchedIsUnknown(t *testing.T) {
+	for _, test := range []struct {
+		service string
+		spoil   func(*probe)
+		unknown string
+	}{
+		{rr, func(p *probe) { p.requests, p.noWatch = 0, true }, checkBypass},
+		{nat, func(p *probe) { p.requests, p.replies, p.noWatch = 0, 0, true }, checkThrough},
+		{syslog, func(p *probe) { p.requests, p.noWatch = 0, true }, checkRequests},
+	} {
+		for set := 1; set < 1<<4; set++ {
+			s := topology(t, test.service).Services[0]
+			ev := good(s)
+			for i := range ev.probes {
+				if set&(1<<i) != 0 {
+					test.spoil(&ev.probes[i])
+				}
+			}
+			got := map[string]Check{}
+			for _, c := range judge(s, ev).Checks {
+				got[c.Name] = c
+			}
+			if c := got[test.unknown]; c.Outcome != Unknown {
+				t.Errorf("%s without %04b: %s is %q: %s", test.service, set, test.unknown, c.Outcome, c.Evidence)
 			}
 		}
 	}
