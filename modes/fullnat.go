@@ -35,6 +35,10 @@ func fullnatDemands(l leg) inventory.Problems {
 		return out
 	}
 	var out inventory.Problems
+	if len(l.LocalAddresses) != 0 && len(l.Directors) > 1 {
+		out = append(out, l.problem(l.Path+".local_addresses", "use one director, or leave local_addresses out: each director then uses an address of its own",
+			"each of the %d directors would have the local_addresses, and a reply would find only one of them", len(l.Directors)))
+	}
 	if !contiguous(l.LocalAddresses) {
 		out = append(out, l.problem(l.Path+".local_addresses", "use addresses that follow each other",
 			"local_addresses has gaps, and source NAT takes a range"))

@@ -398,6 +398,15 @@ func TestJudge(t *testing.T) {
 		{"fullnat, a local address is another's", fullnat, func(_ *inventory.Service, ev *evidence) {
 			ev.locals[0].macs = []string{lbMAC, web1MAC}
 		}},
+		{"fullnat, two directors have a local address", fullnat, func(s *inventory.Service, ev *evidence) {
+			s.Directors = append(s.Directors, &inventory.Host{Name: "lb2"})
+			ev.owners["02:00:00:00:00:09"] = []owner{{"lb2", "eth0", true}}
+			ev.locals[0].macs = []string{lbMAC, "02:00:00:00:00:09"}
+		}},
+		{"good fullnat, two devices of the director answer", fullnat, func(s *inventory.Service, ev *evidence) {
+			ev.owners["02:00:00:00:00:13"] = []owner{{"lb", "eth1", false}}
+			ev.locals[0].macs = []string{lbMAC, "02:00:00:00:00:13"}
+		}},
 		{"fullnat, source of another host", fullnat, func(_ *inventory.Service, ev *evidence) {
 			ev.probes[0].socket.Remote = netip.MustParseAddrPort("192.0.2.1:40000")
 		}},

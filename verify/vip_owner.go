@@ -236,7 +236,8 @@ func judgeOneMAC(s *inventory.Service, ev *evidence) Check {
 
 // judgeLocals checks the same of the addresses that real servers answer to: a
 // neighbour that still remembers one makes the probes pass for a while. Several
-// directors may have them.
+// devices of one director may answer, but not several directors: a reply would
+// find any of them.
 func judgeLocals(s *inventory.Service, ev *evidence) []Check {
 	if ev.locals == nil && ev.missing[checkLocals] == nil {
 		return nil // there are none, or a note says why
@@ -254,11 +255,19 @@ func (e *evidence) judgeAnswers(check string, list []localAnswer, right func(own
 		asked := fmt.Sprintf("asked from %s %s", a.host, a.device)
 		var who []string
 		directors := 0
-		for _, mac := range a.macs {
+		var hosts []string // that have all of them
+		for i, mac := range a.macs {
 			who = append(who, e.ownerOf(mac))
 			if slices.ContainsFunc(e.owners[mac], right) {
 				directors++
 			}
+			var have []string
+			for _, o := range e.owners[mac] {
+				if right(o) && (i == 0 || slices.Contains(hosts, o.host)) {
+					have = append(have, o.host)
+				}
+			}
+			hosts = have
 		}
 		found := Answer{Host: a.host, Device: a.device, MACs: append([]string{}, a.macs...)}
 		if check == checkLocals {
@@ -269,7 +278,7 @@ func (e *evidence) judgeAnswers(check string, list []localAnswer, right func(own
 		switch {
 		case len(who) == 0:
 			wrong = append(wrong, fmt.Sprintf("nobody answered for %s, %s", a.address, asked))
-		case directors == len(who) && (directors == 1 || check == checkLocals):
+		case directors == len(who) && (directors == 1 || check == checkLocals && hosts != nil):
 			seen = append(seen, text)
 		case len(who) == 1 && e.mayBeDirector(a.macs[0]):
 			open = append(open, text)
