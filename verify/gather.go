@@ -100,14 +100,22 @@ func ofPort(s *inventory.Service, port uint16) *inventory.Service {
 	return &one
 }
 
-// serverOn is the service's real server on a host, nil if there is none.
-func serverOn(s *inventory.Service, h *inventory.Host) *inventory.RealServer {
+// serverOn is the service's real server on a host, of several the first that fits,
+// or any if none does; nil if there is none.
+func serverOn(s *inventory.Service, h *inventory.Host, fits func(*inventory.RealServer) bool) *inventory.RealServer {
+	var any *inventory.RealServer
 	for _, r := range s.RealServers {
-		if r.Host == h {
+		if r.Host != h {
+			continue
+		}
+		if fits(r) {
 			return r
 		}
+		if any == nil {
+			any = r
+		}
 	}
-	return nil
+	return any
 }
 
 // serverHosts are the hosts of the real servers, each once.
@@ -135,11 +143,16 @@ func addressesOf(h *inventory.Host) []netip.Addr {
 // VIP at a destination, nil if none does.
 func serverAt(s *inventory.Service, vip uint16, dest netip.AddrPort) *inventory.RealServer {
 	for _, r := range s.RealServers {
-		if serverPort(r, vip) == dest.Port() && (r.Address == dest.Addr() || !r.Address.IsValid() && slices.Contains(addressesOf(r.Host), dest.Addr())) {
+		if serverPort(r, vip) == dest.Port() && hasAddress(r, dest.Addr()) {
 			return r
 		}
 	}
 	return nil
+}
+
+// hasAddress reports whether a director may have a real server under an address.
+func hasAddress(r *inventory.RealServer, a netip.Addr) bool {
+	return r.Address == a || !r.Address.IsValid() && slices.Contains(addressesOf(r.Host), a)
 }
 
 // serverPort is the port to which the director sends what comes for a port of

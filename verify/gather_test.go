@@ -628,6 +628,49 @@ func TestFollowRewrittenSource(t *testing.T) {
 	}
 }
 
+// Several real servers of a service can be on one host. Where no connection table
+// tells which of them got a probe, where it came in does.
+func TestSeveralRealServersOnOneHost(t *testing.T) {
+	at := netip.MustParseAddrPort
+	const two = "real_servers: [{host: web1, port: 5140}, {host: web1, port: 5141}]"
+	local := at("192.0.2.7:40000")
+	for name, test := range map[string]struct {
+		service string
+		seen    flow.Sighting // at web1
+		wrapped *flow.Sighting
+		socket  *flow.Socket
+		want    int // of the real servers
+	}{
+		"one-packet, the first":  {"vip: 192.0.2.53, port: 514, protocol: udp, one_packet: true, replies: none, mode: nat, scheduler: rr, " + two, flow.Sighting{From: local, To: at("192.0.2.4:5140"), Count: 1}, nil, nil, 0},
+		"one-packet, the second": {"vip: 192.0.2.53, port: 514, protocol: udp, one_packet: true, replies: none, mode: nat, scheduler: rr, " + two, flow.Sighting{From: local, To: at("192.0.2.4:5141"), Count: 1}, nil, nil, 1},
+		"a socket alone":         {"vip: 192.0.2.53, port: 514, mode: nat, scheduler: rr, " + two, flow.Sighting{}, nil, &flow.Socket{Local: at("192.0.2.4:5141"), Remote: local, State: "ESTABLISHED"}, 1},
+		"of another mode":        {"vip: 192.0.2.53, port: 514, mode: nat, scheduler: rr, real_servers: [{host: web1, port: 5140}, {host: web1, mode: dr}]", flow.Sighting{From: local, To: at("192.0.2.53:514"), Opening: true, Count: 1}, nil, nil, 1},
+		"in a tunnel": {"vip: 192.0.2.53, port: 514, protocol: udp, one_packet: true, mode: tun, scheduler: rr, real_servers: [{host: web1, address: 192.0.2.4}, {host: web1, address: '2001:db8::4', tunnel: {type: gre}}]",
+			flow.Sighting{From: local, To: at("192.0.2.53:514"), Count: 1}, &flow.Sighting{Tunnel: "gre", OuterTo: netip.MustParseAddr("2001:db8::4"), From: local, To: at("192.0.2.53:514"), Count: 1}, nil, 1},
+	} {
+		inv := topology(t, test.service)
+		s := inv.Services[0]
+		ev := &evidence{probes: []probe{{client: "client", vip: at("192.0.2.53:514"), local: local}}}
+		tr := &trial{gatherer: &gatherer{inv: inv}, service: s, ports: []uint16{514}, ev: ev, seen: map[string][]flow.Sighting{"web1": {test.seen}}}
+		if test.wrapped != nil {
+			tr.seen["web1"] = append(tr.seen["web1"], *test.wrapped)
+		}
+		tr.follow()
+		if test.socket != nil {
+			tr.matchSockets(s.RealServers[0].Host, []flow.Socket{*test.socket}, false)
+		}
+		p := ev.probes[0]
+		if p.server != s.RealServers[test.want] {
+			t.Errorf("%s: it came to %+v", name, p.server)
+		}
+		for _, c := range judge(s, ev).Checks {
+			if strings.HasPrefix(c.Name, "destination") && c.Outcome != Passed || c.Name == checkTunnelled && c.Outcome != Passed {
+				t.Errorf("%s: %s %s: %s", name, c.Name, c.Outcome, c.Evidence)
+			}
+		}
+	}
+}
+
 // Where a busy host could not tell all packets apart, nothing follows from a
 // probe that was not seen.
 func TestFollowAmongMoreThanCanBeToldApart(t *testing.T) {

@@ -70,6 +70,9 @@ func (t *trial) follow() {
 			}
 		}
 		t.keptByDirector(p)
+		if p.row == nil && p.server != nil {
+			p.server = serverOn(t.service, p.server.Host, p.cameFor)
+		}
 		for _, d := range t.service.Directors {
 			if n := p.repliesAmong(t.seen[d.Name]); n != 0 {
 				p.replies, p.repliedAt = p.replies+n, d.Name
@@ -153,6 +156,22 @@ func (p *probe) follow(r *inventory.RealServer, seen []flow.Sighting) {
 	}
 }
 
+// cameFor reports whether what came in is what a director sends to a real server:
+// several of a service can be on one host.
+func (p *probe) cameFor(r *inventory.RealServer) bool {
+	if p.wrapped != nil && !hasAddress(r, p.wrapped.OuterTo) {
+		return false
+	}
+	switch {
+	case p.arrived == nil:
+		return true
+	case modes.TraitsOf(r.Mode).KeepsDestination:
+		return p.arrived.To == p.vip
+	default:
+		return p.arrived.To.Port() == serverPort(r, p.vip.Port()) && hasAddress(r, p.arrived.To.Addr())
+	}
+}
+
 // repliesAmong counts the replies to the probe that came in at a director: as
 // the real server sends them without knowing of the director, or with its own
 // address, which the director has to change back. Whatever has become of the
@@ -183,7 +202,9 @@ func (t *trial) matchSockets(h *inventory.Host, sockets []flow.Socket, failed bo
 		}
 		p.socket = found
 		if p.server == nil || p.server.Host != h {
-			p.server = serverOn(t.service, h)
+			p.server = serverOn(t.service, h, func(r *inventory.RealServer) bool {
+				return slices.Contains(arrivalAddresses(t.service, r, p.vip.Port()), found.Local)
+			})
 		}
 	}
 }
