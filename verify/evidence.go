@@ -10,6 +10,7 @@ import (
 	"github.com/lvsform/lvsform/fault"
 	"github.com/lvsform/lvsform/flow"
 	"github.com/lvsform/lvsform/inventory"
+	"github.com/lvsform/lvsform/modes"
 )
 
 // evidence is all that was found out about one service. It is gathered from
@@ -89,6 +90,16 @@ func (p *probe) saw() (from, to netip.AddrPort, ok bool) {
 	default:
 		return netip.AddrPort{}, netip.AddrPort{}, false
 	}
+}
+
+// beforeDirector reports whether what was seen of the probe is only how it came in
+// at a director that is the real server, and that changes its destination after.
+func (p *probe) beforeDirector(s *inventory.Service) bool {
+	if p.socket != nil || p.server == nil {
+		return false
+	}
+	t := modes.TraitsFor(s, p.server)
+	return t.Local && !t.KeepsDestination
 }
 
 // refused reports whether the client was told that nothing listens, which is an

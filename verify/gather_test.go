@@ -699,6 +699,75 @@ func TestFollowAmongMoreThanCanBeToldApart(t *testing.T) {
 	}
 }
 
+// What a director keeps for itself comes in before it is changed: that tells nothing
+// of what its program gets.
+func TestDirectorThatIsRealServer(t *testing.T) {
+	const service = "vip: 192.0.2.53, port: 53, real_servers: [{host: web1, port: 5353}], scheduler: rr, mode: nat"
+	for protocol, test := range map[string]struct {
+		socket  *flow.Socket
+		outcome Outcome // of destination-is-real-server; empty: there is none
+	}{
+		"udp": {nil, ""},
+		"tcp": {&flow.Socket{Local: netip.MustParseAddrPort("192.0.2.4:5353"), Remote: netip.MustParseAddrPort("192.0.2.7:40000"), State: "ESTABLISHED"}, Passed},
+	} {
+		for _, known := range []bool{true, false} {
+			s := topology(t, service+", protocol: "+protocol).Services[0]
+			ev := good(s)
+			s.Directors = []*inventory.Host{s.RealServers[0].Host}
+			ev.probes = ev.probes[:1]
+			p := &ev.probes[0]
+			p.arrived = &flow.Sighting{From: p.local, To: p.vip, Count: 1}
+			want := test.outcome
+			if p.socket = test.socket; !known {
+				p.socket, p.noSockets = nil, true
+				if want != "" {
+					want = Unknown
+				}
+			}
+			got := judge(s, ev)
+			var outcome Outcome
+			for _, c := range got.Checks {
+				if c.Name == checkDestServer {
+					outcome = c.Outcome
+				}
+			}
+			if outcome != want || got.Probes[0].Destination.IsValid() != (p.socket != nil) {
+				t.Errorf("%s, socket known %v: %s is %q, want %q; the real server saw %v", protocol, known, checkDestServer, outcome, want, got.Probes[0].Destination)
+			}
+		}
+	}
+}
+
+// Datagrams that the director is the only one to get, and that nobody answers, have
+// arrived when they have come in there.
+func TestOnePacketThatTheDirectorKeeps(t *testing.T) {
+	for name, test := range map[string]struct {
+		mode, others string
+		want         Outcome
+	}{
+		"alone":            {"dr", "", Passed},
+		"others have none": {"dr", ", {host: web2, weight: 0}", Passed},
+		"one of two":       {"dr", ", web2", Unknown},
+		// Its program listens at another address than the one for which it comes in.
+		"rewritten": {"nat", "", Unknown},
+	} {
+		inv := topology(t, "vip: 192.0.2.53, port: 514, protocol: udp, replies: none, one_packet: true, scheduler: rr, mode: "+test.mode+", real_servers: [web1"+test.others+"]")
+		s := inv.Services[0]
+		s.RealServers[0].Host = s.Directors[0]
+		local, vip := netip.MustParseAddrPort("192.0.2.7:40000"), netip.MustParseAddrPort("192.0.2.53:514")
+		ev := &evidence{probes: []probe{{client: "client", vip: vip, local: local}}}
+		tr := &trial{gatherer: &gatherer{inv: inv}, service: s, ports: []uint16{514}, ev: ev, seen: map[string][]flow.Sighting{"lb": {{From: local, To: vip, Count: 1}}}}
+		tr.requests()
+		tr.follow()
+		tr.takeArrivals(map[string][]netip.AddrPort{"lb": {netip.MustParseAddrPort("0.0.0.0:514")}, "web2": nil})
+		for _, c := range judge(s, ev).Checks[:2] {
+			if c.Outcome != test.want {
+				t.Errorf("%s: %s %s: %s", name, c.Name, c.Outcome, c.Evidence)
+			}
+		}
+	}
+}
+
 // What nobody answers is proved by its arrival at a real server, and by the program
 // that listens there.
 func TestRunWithoutReplies(t *testing.T) {

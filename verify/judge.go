@@ -126,7 +126,9 @@ func (p *probe) report(s *inventory.Service) Probe {
 	if p.wrapped != nil {
 		out.Tunnel = outerOf(p.wrapped)
 	}
-	out.Source, out.Destination, _ = p.saw()
+	if !p.beforeDirector(s) {
+		out.Source, out.Destination, _ = p.saw()
+	}
 	if p.failed != "" {
 		out.Error = p.failed
 		if p.local.IsValid() {

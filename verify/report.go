@@ -62,7 +62,8 @@ type Probe struct {
 	Microseconds int  `json:"microseconds,omitempty"`
 	Late         bool `json:"late,omitempty"` // nothing was lost: the answer to the first request came after it had been sent again
 	// Source and Destination are what the real server saw; not set when no
-	// real server had the connection.
+	// real server had the connection, or it is known only how it came in at a
+	// director that is the real server, and changes the destination after.
 	Source      netip.AddrPort `json:"source,omitzero"`
 	Destination netip.AddrPort `json:"destination,omitzero"`
 	Error       string         `json:"error,omitempty"` // why it did not connect

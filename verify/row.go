@@ -17,6 +17,9 @@ type rowCheck struct {
 	judge func(s *inventory.Service, ev *evidence, probes []*probe) Check
 	// replies are what it looks at; without them it is left out.
 	replies bool
+	// behindDirector is for what a director that is the real server changes after
+	// a packet has come in. Only a socket tells of that, and UDP's do not.
+	behindDirector bool
 }
 
 // table is what the forwarding modes differ in: the source and the destination
@@ -26,7 +29,7 @@ func table() []rowCheck {
 		{of: func(t modes.Traits) bool { return t.Source == modes.SourceClient }, judge: judgeSourceIsClient},
 		{of: func(t modes.Traits) bool { return t.Source == modes.SourceDirector }, judge: judgeSourceIsDirector},
 		{of: func(t modes.Traits) bool { return t.KeepsDestination }, judge: judgeDestinationIsVIP},
-		{of: func(t modes.Traits) bool { return !t.KeepsDestination }, judge: judgeDestinationIsServer},
+		{of: func(t modes.Traits) bool { return !t.KeepsDestination }, judge: judgeDestinationIsServer, behindDirector: true},
 		{of: func(t modes.Traits) bool { return t.Tunnelled }, judge: judgeTunnelled},
 		// Of a real server that is the director itself there is nothing to tell.
 		{of: func(t modes.Traits) bool { return !t.RepliesThroughDirector && !t.Local }, judge: judgeRepliesBypassDirector, replies: true},
@@ -58,7 +61,8 @@ func judgeRows(s *inventory.Service, ev *evidence) []Check {
 			}
 		}
 		for traits := range met {
-			wanted = wanted || row.of(traits)
+			hidden := row.behindDirector && traits.Local && s.Protocol == inventory.UDP
+			wanted = wanted || row.of(traits) && !hidden
 		}
 		if wanted && (s.Answers() || !row.replies) {
 			out = append(out, row.judge(s, ev, probes))
@@ -163,10 +167,8 @@ func ownOf(r *inventory.RealServer, s *inventory.Service, a netip.Addr) bool {
 }
 
 func judgeDestinationIsServer(s *inventory.Service, ev *evidence, probes []*probe) Check {
-	return judgeSeen(ev, checkDestServer, "their own address and port", probes, func(p *probe, _, to netip.AddrPort) string {
-		if p.socket == nil && modes.TraitsFor(s, p.server).Local {
-			return "" // the packets tell nothing of what becomes of them on the director
-		}
+	seen := slices.DeleteFunc(probes, func(p *probe) bool { return p.beforeDirector(s) })
+	return judgeSeen(ev, checkDestServer, "their own address and port", seen, func(p *probe, _, to netip.AddrPort) string {
 		if p.row == nil { // the director keeps none
 			if want := arrivalAddresses(s, p.server, p.vip.Port()); !slices.Contains(want, to) {
 				return fmt.Sprintf("destination %s instead of %s", to, joined(want))

@@ -108,20 +108,27 @@ func (t *trial) takeArrivals(listening map[string][]netip.AddrPort) {
 
 // keptByDirector is about a probe that no connection table has and that came to
 // no other real server: the director may have kept it. It sees every request, so
-// only an answer tells.
+// only an answer tells, or that no other real server can get one, and the director's
+// own gets what came in as it is.
 func (t *trial) keptByDirector(p *probe) {
 	if p.row != nil || p.server != nil {
 		return
 	}
 	for _, r := range t.service.RealServers {
+		traits := modes.TraitsFor(t.service, r)
 		switch {
-		case !modes.TraitsFor(t.service, r).Local:
-		case !t.service.Answers():
+		case !traits.Local:
+		case !t.service.Answers() && !(t.service.OnePacket && traits.KeepsDestination && t.only(r)):
 			p.noArrival = true
 		case p.failed == "":
 			p.follow(r, t.seen[r.Host.Name])
 		}
 	}
+}
+
+// only reports whether no other real server of the service has a weight.
+func (t *trial) only(r *inventory.RealServer) bool {
+	return !slices.ContainsFunc(t.service.RealServers, func(other *inventory.RealServer) bool { return other != r && other.Weight != 0 })
 }
 
 // toldApart reports whether nothing that came in was merely counted.
