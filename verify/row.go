@@ -232,7 +232,7 @@ func passageOf(probes []*probe) passage {
 		}
 		out.watched++
 		out.requests, out.replies = out.requests+p.requests, out.replies+p.replies
-		if _, _, came := p.saw(); came && p.replies == 0 {
+		if _, _, came := p.saw(); came && p.replies == 0 && !p.refused() {
 			out.unanswered.add("came to %s, and no reply came back through the director", p.server.Host.Name)
 		}
 		if p.replyStopped() {

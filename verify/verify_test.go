@@ -315,6 +315,27 @@ func TestJudge(t *testing.T) {
 				ev.probes[i].replies, ev.probes[i].repliedAt = 1, "lb"
 			}
 		}},
+		// A refusal is no reply that a director is watched for: it has no SYN, and that of
+		// a datagram is ICMP.
+		{"fullnat, refused everywhere", fullnat, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				arrived := ev.probes[i].arrived
+				failProbe(&ev.probes[i], "connection refused", "SYN_RECV", "")
+				ev.probes[i].arrived = arrived
+			}
+		}},
+		{"fullnat, one real server refuses", fullnat, func(_ *inventory.Service, ev *evidence) {
+			for _, i := range []int{1, 3} {
+				arrived := ev.probes[i].arrived
+				failProbe(&ev.probes[i], "connection refused", "SYN_RECV", "")
+				ev.probes[i].arrived = arrived
+			}
+		}},
+		{"udp nat, refused everywhere", strings.Replace(dns, "mode: dr", "mode: nat", 1), func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				ev.probes[i].failed, ev.probes[i].replies = "connection refused", 0
+			}
+		}},
 		{"fullnat, replies stop at the director", fullnat, func(_ *inventory.Service, ev *evidence) {
 			for i := range ev.probes {
 				failProbe(&ev.probes[i], "no answer within 3s", "SYN_RECV", "SYN_RECV")
