@@ -22,8 +22,8 @@ type Pattern struct {
 	// GRE or GUE, in either family.
 	Wrapped bool `json:"wrapped,omitempty"`
 	// Others looks for packets that may be anybody's, and so many that a watch
-	// cannot tell them all apart, or misses some. What it misses is no error: a
-	// sighting without addresses counts it. A packet that a pattern without
+	// cannot tell them all apart, or misses some, or has no room to look for them.
+	// What it misses is no error: a sighting without addresses counts it. A packet that a pattern without
 	// Others matches, too, is not seen again.
 	Others bool `json:"others,omitempty"`
 }

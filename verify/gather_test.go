@@ -768,6 +768,36 @@ func TestOnePacketThatTheDirectorKeeps(t *testing.T) {
 	}
 }
 
+// A watch for packets in tunnels has room for few addresses: those of hosts that may
+// have changed a probe's source, and not those of a whole inventory.
+func TestWhoMayRewriteBeforeTheTunnel(t *testing.T) {
+	inv := topology(t, tun)
+	s := inv.Services[0]
+	far, gw, lb := inv.Hosts[1], inv.Hosts[2], inv.Hosts[3]
+	elsewhere := *gw
+	elsewhere.Name, elsewhere.NICs = "gw2", []*inventory.NIC{{Name: "eth0", Addresses: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/24")}}}
+	other := *lb
+	other.Name, other.NICs = "lb9", []*inventory.NIC{{Name: "eth0", Addresses: []netip.Prefix{netip.MustParsePrefix("203.0.113.9/24")}}}
+	inv.Hosts = append(inv.Hosts, &elsewhere, &other)
+	for name, test := range map[string]struct {
+		client *inventory.Host
+		want   []*inventory.Host
+	}{
+		"beside the director":     {inv.Hosts[0], []*inventory.Host{lb}},
+		"behind a gateway":        {far, []*inventory.Host{lb, gw}},
+		"by a way nobody can say": {&inventory.Host{Name: "client", Roles: far.Roles, NICs: far.NICs}, []*inventory.Host{lb, gw, &elsewhere}},
+	} {
+		var want []netip.Addr
+		for _, h := range test.want {
+			want = append(want, familyOf(s.VIP, addressesOf(h))...)
+		}
+		tr := &trial{gatherer: &gatherer{inv: inv}, service: s, targets: []target{{client: test.client}}}
+		if got := tr.rewritersBefore(s.RealServers[0]); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}
+
 // What nobody answers is proved by its arrival at a real server, and by the program
 // that listens there.
 func TestRunWithoutReplies(t *testing.T) {

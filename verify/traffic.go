@@ -82,8 +82,11 @@ type trial struct {
 	ev       *evidence
 	limit    time.Duration // of all probes together
 	watchers []*inventory.Host
-	blind    map[*inventory.Host]bool   // could not watch
-	seen     map[string][]flow.Sighting // by host
+	blind    map[*inventory.Host]bool // could not watch
+	// rewriters are the addresses that a packet may get for its source on its way
+	// into a tunnel.
+	rewriters []netip.Addr
+	seen      map[string][]flow.Sighting // by host
 }
 
 func (t *trial) openLimit(n int) time.Duration {
@@ -123,6 +126,12 @@ func (t *trial) watch(ctx context.Context) {
 	for _, h := range serverHosts(t.service) {
 		if !slices.Contains(hosts, h) {
 			hosts = append(hosts, h)
+		}
+	}
+	for _, r := range t.service.RealServers {
+		if modes.TraitsFor(t.service, r).Tunnelled {
+			t.rewriters = t.rewritersBefore(r)
+			break // it is the way to the director that counts
 		}
 	}
 	step := "watch for packets"
@@ -185,7 +194,7 @@ func (t *trial) patterns(h *inventory.Host) []flow.Pattern {
 		if modes.TraitsFor(s, r).Tunnelled {
 			inside := flow.Pattern{Protocol: protocol, From: clients, To: vip, ToPorts: t.ports, Opening: true, Wrapped: true}
 			out = append(out, inside)
-			if inside.From, inside.Others = t.rewriters(), true; len(inside.From) != 0 {
+			if inside.From, inside.Others = t.rewriters, true; len(inside.From) != 0 {
 				out = append(out, inside)
 			}
 		}
@@ -193,15 +202,25 @@ func (t *trial) patterns(h *inventory.Host) []flow.Pattern {
 	return out
 }
 
-// rewriters are the addresses that a packet may get for its source on its way to a
-// real server. The filter for packets in a tunnel cannot tell what opens a
-// connection, so it must not pass those from anybody.
-func (t *trial) rewriters() []netip.Addr {
-	var out []netip.Addr
-	for _, h := range t.inv.Hosts {
-		if h.Has(inventory.RoleGateway) || h.Has(inventory.RoleDirector) {
-			out = append(out, familyOf(t.service.VIP, addressesOf(h))...)
+// rewritersBefore are the addresses that a packet may get for its source on its way
+// into the tunnel to a real server: from the directors, and the gateways that the
+// inventory has on the clients' way to them. The filter for packets in a tunnel
+// cannot tell what opens a connection, so it must not pass those from anybody, and
+// it has room for few.
+func (t *trial) rewritersBefore(r *inventory.RealServer) []netip.Addr {
+	on := slices.Clone(t.service.Directors)
+	for _, client := range t.clients() {
+		walk := modes.Explain(t.inv, t.service, client, r)
+		for _, h := range t.inv.Hosts {
+			passes := slices.ContainsFunc(walk.Request, func(hop modes.Hop) bool { return hop.Outer == nil && hop.To.Host == h.Name })
+			if h.Has(inventory.RoleGateway) && (passes || walk.Lost != "") && !slices.Contains(on, h) {
+				on = append(on, h)
+			}
 		}
+	}
+	var out []netip.Addr
+	for _, h := range on {
+		out = append(out, familyOf(t.service.VIP, addressesOf(h))...)
 	}
 	return out
 }

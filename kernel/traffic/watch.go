@@ -58,11 +58,18 @@ func StartWatch(patterns []flow.Pattern, limit time.Duration) (*Watch, error) {
 	for _, r := range []reader{{patterns: exact}, {patterns: others, exact: exact, others: true}} {
 		for _, is6 := range []bool{false, true} {
 			// Whatever is inside, the outer header of a tunnel can be of either family.
-			wanted := func(p flow.Pattern) bool { return p.Wrapped || p.Is6() == is6 }
-			if !slices.ContainsFunc(r.patterns, wanted) {
+			wanted := slices.DeleteFunc(slices.Clone(r.patterns), func(p flow.Pattern) bool { return !p.Wrapped && p.Is6() != is6 })
+			if r.others {
+				fit := fitting(is6, wanted)
+				if len(fit) < len(wanted) {
+					w.seen[flow.Sighting{}] = 1 // or more: nobody counts them
+				}
+				wanted = fit
+			}
+			if len(wanted) == 0 {
 				continue
 			}
-			conn, err := watchSocket(is6, r.patterns, time.Now().Add(limit))
+			conn, err := watchSocket(is6, wanted, time.Now().Add(limit))
 			if err != nil {
 				for _, c := range w.conns {
 					_ = c.Close()
@@ -85,6 +92,18 @@ type reader struct {
 	patterns []flow.Pattern
 	exact    []flow.Pattern // what others' packets must not match
 	others   bool           // what is missed is counted, and no error
+}
+
+// fitting are the first patterns whose packet filter is not too long for the kernel,
+// without those that would make it so.
+func fitting(is6 bool, patterns []flow.Pattern) []flow.Pattern {
+	var out []flow.Pattern
+	for _, p := range patterns {
+		if more := append(slices.Clip(out), p); len(watchFilter(is6, more)) <= unix.BPF_MAXINSNS {
+			out = more
+		}
+	}
+	return out
 }
 
 func watchSocket(is6 bool, patterns []flow.Pattern, until time.Time) (*socket.Conn, error) {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/bpf"
@@ -213,6 +214,49 @@ func TestWatchOfManyClients(t *testing.T) {
 	}
 	if passes(t, tcpPacket("[2001:db8::64]:1", "[2001:db8::1:1]:80", ack, 0), patterns) {
 		t.Error("a packet of somebody else passed")
+	}
+}
+
+// shortAndLong are patterns for anybody's packets: of the second, the packet filter is
+// longer than the kernel takes.
+func shortAndLong() (short, long flow.Pattern) {
+	short = flow.Pattern{Protocol: state.TCP, To: kerneltest.Addrs("2001:db8::30"), ToPorts: []uint16{80}, Opening: true, Others: true}
+	long = short
+	long.Wrapped = true
+	for i := range 54 {
+		long.From = append(long.From, netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: byte(i)}))
+	}
+	return short, long
+}
+
+// A pattern for anybody's packets with more addresses than a packet filter has room
+// for is left out; the others stay, in whichever order.
+func TestWatchForTooManyAddresses(t *testing.T) {
+	short, long := shortAndLong()
+	if n := len(watchFilter(true, []flow.Pattern{long})); n <= unix.BPF_MAXINSNS {
+		t.Fatalf("a filter of %d instructions has room", n)
+	}
+	for _, patterns := range [][]flow.Pattern{{short, long}, {long, short}} {
+		if got := fitting(true, patterns); len(got) != 1 || got[0].Wrapped {
+			t.Errorf("%d patterns of 2 are left", len(got))
+		}
+	}
+	if got := fitting(true, []flow.Pattern{short, short}); len(got) != 2 {
+		t.Errorf("%d patterns of 2 are left", len(got))
+	}
+}
+
+// That it is left out is told, and no error.
+func TestWatchWithoutRoomForOthers(t *testing.T) {
+	kerneltest.Namespace(t)
+	short, long := shortAndLong()
+	w, err := StartWatch([]flow.Pattern{short, long}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, err := w.Stop()
+	if err != nil || !slices.ContainsFunc(seen, func(s flow.Sighting) bool { return !s.To.IsValid() }) {
+		t.Errorf("%v, %v: it is not told that something was left out", seen, err)
 	}
 }
 
