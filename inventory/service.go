@@ -287,7 +287,6 @@ func hostRef(role Role, to **Host) form {
 	})
 }
 
-// suggestHost says which host was meant; role may be empty.
 // inPattern reports whether the file has a host whose name is meant as a range or
 // a pattern with this name in it. That is a mistake there, and none here.
 func (d *decoder) inPattern(name string) bool {
@@ -300,6 +299,7 @@ func (d *decoder) inPattern(name string) bool {
 	return false
 }
 
+// suggestHost says which host was meant; role may be empty.
 func (d *decoder) suggestHost(name string, role Role) string {
 	if _, _, ok := cutPattern(name); ok {
 		return "there are no ranges and no patterns: write the names out, one by one"
