@@ -43,6 +43,12 @@ func fullnatDemands(l leg) inventory.Problems {
 		out = append(out, l.problem(l.Path+".local_addresses", "use addresses that follow each other",
 			"local_addresses has gaps, and source NAT takes a range"))
 	}
+	for _, a := range l.LocalAddresses {
+		if other, by := l.elsewhere(a); other != nil {
+			out = append(out, l.problem(l.Path+".local_addresses", "use an address that no other director has",
+				"local address %s would be on director %s, and for service %s on %s; a reply would find only one of them", a, l.director.Name, by, other.Name))
+		}
+	}
 	for _, a := range l.localAddresses() {
 		if a.Is6() != l.VIP.Is6() {
 			out = append(out, l.problem(l.Path+".local_addresses", "use "+family(l.VIP)+" addresses",
@@ -59,6 +65,26 @@ func fullnatDemands(l leg) inventory.Problems {
 		}
 	}
 	return out
+}
+
+// elsewhere is a director that another service gives an address to, beside the leg's
+// own, and that service's name; nil if there is none.
+func (l leg) elsewhere(a netip.Addr) (director *inventory.Host, by string) {
+	for _, s := range l.inv.Services {
+		has := s.Directors // its local addresses are on all of them, its VIP is on the first
+		if !slices.Contains(s.LocalAddresses, a) {
+			has = has[:1]
+			if s.VIP != a {
+				continue
+			}
+		}
+		for _, d := range has {
+			if d != l.director && s != l.Service {
+				return d, s.Name
+			}
+		}
+	}
+	return nil, ""
 }
 
 // conntrack has IPVS tell the firewall of its connections; it is one setting
