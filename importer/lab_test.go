@@ -133,6 +133,26 @@ real_server 192.0.2.4 80 {
 	}
 }
 
+// Of services that want different devices of one host, the first stays.
+func TestLabOfConflictingServices(t *testing.T) {
+	found, err := read.IPVSAdm("dump", []byte(`-A -t [2001:db8::30]:80 -s rr
+-a -t [2001:db8::30]:80 -r [2001:db8::4]:80 -i -w 1 --tun-type gre
+-A -t [2001:db8::30]:443 -s rr
+-a -t [2001:db8::30]:443 -r [2001:db8::4]:443 -i -w 1 --tun-type gre --tun-csum
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := labOf(t, found)
+	if n := len(r.Inventory.Services); n != 1 {
+		t.Errorf("%d services\n%s", n, r.Text)
+	}
+	left := strings.Join(importer.ListLeft(r.Left), "\n")
+	if !strings.Contains(left, "virtual service tcp-2001:db8::30-443") || !strings.Contains(left, "tcp-2001:db8::30-443: wants tunnel ") {
+		t.Errorf("left: %s", left)
+	}
+}
+
 // A lab asks of its director what the dump tells.
 func TestLawOfLabs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -95,7 +95,7 @@ func (d *sketch) text(hints Hints, lacks []Addition) ([]byte, values, error) {
 }
 
 // drop takes out of the sketch what the problems are about, and reports whether
-// there was anything.
+// it took anything out.
 func (d *sketch) drop(problems inventory.Problems, written values) bool {
 	gone := map[any]string{} // and why
 	for _, p := range problems {
@@ -103,9 +103,7 @@ func (d *sketch) drop(problems inventory.Problems, written values) bool {
 			gone[v] = p.What
 		}
 	}
-	if len(gone) == 0 {
-		return false
-	}
+	before := len(d.left)
 	inv := d.inv
 	for _, s := range inv.Services {
 		s.RealServers = keep(d, s.RealServers, gone)
@@ -132,7 +130,7 @@ func (d *sketch) drop(problems inventory.Problems, written values) bool {
 			h.Gateways = nil
 		}
 	}
-	return true
+	return len(d.left) != before
 }
 
 // dropServers takes the real servers out of the sketch whose service cannot
@@ -142,7 +140,12 @@ func (d *sketch) dropServers(problems inventory.Problems, written values) bool {
 	for _, p := range problems {
 		switch written.around(p.Path).(type) {
 		case *inventory.RealServer, *inventory.Service:
-			_, p.What, _ = strings.Cut(p.What, ": ") // the service is told where it is left
+			// The service is told where it is left.
+			if why, ok := strings.CutPrefix(p.What, "service "); ok {
+				if _, why, ok = strings.Cut(why, ": "); ok {
+					p.What = why
+				}
+			}
 			theirs = append(theirs, p)
 		}
 	}
