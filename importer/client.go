@@ -48,10 +48,11 @@ func toVerify(inv *inventory.Inventory) []Addition {
 	}
 	n := v.network()
 	var out []Addition
-	client := "client: {role: client, nics: {eth0: {network: "
+	client := freeHostName(inv, "client") + ": {role: client, nics: {eth0: {network: "
 	if n == nil {
-		out = append(out, Addition{[]string{"networks"}, "clients: " + v.each("PREFIX")})
-		client += "clients, " + v.addresses() + "}}, gateway: " + v.each("ROUTER") + "}"
+		name := freeNetworkName(inv, "clients")
+		out = append(out, Addition{[]string{"networks"}, name + ": " + v.each("PREFIX")})
+		client += name + ", " + v.addresses() + "}}, gateway: " + v.each("ROUTER") + "}"
 	} else {
 		client += n.Name + ", " + v.addresses() + "}}" + v.routes(n) + "}"
 	}
@@ -98,7 +99,7 @@ func (v verifiable) network() *inventory.Network {
 		for _, s := range v.inv.Services {
 			fine = fine && directorIn(s, n).IsValid()
 			for _, r := range s.RealServers {
-				if modes.TraitsOf(r.Mode).RoutesBack() && in(r.Host, n, s.VIP).IsValid() {
+				if modes.TraitsFor(s, r).RoutesBack() && in(r.Host, n, s.VIP).IsValid() {
 					fine = false
 				}
 			}
@@ -178,8 +179,8 @@ func (v verifiable) gateway(h *inventory.Host, n *inventory.Network) string {
 		}
 		for _, r := range s.RealServers {
 			switch {
-			case r.Host != h || ways[four] != "":
-			case !modes.TraitsOf(r.Mode).RoutesBack():
+			case r.Host != h || ways[four] != "" || seesDirector(s, r):
+			case !modes.TraitsFor(s, r).RoutesBack(): // without replies the reverse path filter needs the route
 				ways[four] = v.router(four)
 			case s.ReturnRoute == inventory.ReturnNone:
 				if via := beside(s.Directors[0], h, s.VIP); via.IsValid() {
@@ -207,6 +208,24 @@ func (v verifiable) gateway(h *inventory.Host, n *inventory.Network) string {
 		line += " # in place of the one there"
 	}
 	return line
+}
+
+// seesDirector reports whether requests come to a real server from addresses of
+// the directors, and it has a way to them already.
+func seesDirector(s *inventory.Service, r *inventory.RealServer) bool {
+	if modes.TraitsFor(s, r).Source != modes.SourceDirector {
+		return false
+	}
+	for _, d := range s.Directors {
+		sees := modes.LocalAddresses(s, d, r)
+		if len(sees) == 0 || slices.ContainsFunc(sees, func(a netip.Addr) bool {
+			nic, _ := r.Host.Egress(a)
+			return nic == nil
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 func (v verifiable) router(four bool) string {

@@ -2,6 +2,7 @@ package importer_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,7 +32,7 @@ func with(r *importer.Result) string {
 					}
 				}
 			}
-			if strings.HasPrefix(line, "client: ") && !strings.Contains(line, "network: clients,") {
+			if under == "hosts" {
 				for _, n := range r.Inventory.Networks {
 					if strings.Contains(line, "network: "+n.Name+",") {
 						prefixes = n.Prefixes
@@ -120,4 +121,118 @@ func TestLinesToVerify(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The lines have names that are free.
+func TestNamesOfLinesToVerify(t *testing.T) {
+	director := func(name, address string) importer.DirectorHint {
+		return importer.DirectorHint{Name: name, Address: netip.MustParsePrefix(address)}
+	}
+	for _, c := range []struct {
+		dump  string
+		hints importer.Hints
+		want  []string // how the lines begin
+	}{
+		{
+			"-A -t 192.0.2.30:80 -s rr\n-a -t 192.0.2.30:80 -r 192.0.2.4:80 -g\n",
+			importer.Hints{Directors: []importer.DirectorHint{director("Client", "192.0.2.3/24")}},
+			[]string{"client-2: {role: client, nics: {eth0: {network: net-192-0-2-0,"},
+		},
+		{
+			"-A -t 192.0.2.30:80 -s rr\n-a -t 192.0.2.30:80 -r 192.0.2.4:80 -m\n",
+			importer.Hints{
+				Networks:  []importer.NamedPrefix{{Name: "clients", Prefix: netip.MustParsePrefix("192.0.2.0/24")}},
+				Directors: []importer.DirectorHint{director("client", "192.0.2.3/32")},
+			},
+			[]string{"clients-2: PREFIX", "client-2: {role: client, nics: {eth0: {network: clients-2,", "gateway: ROUTER", "gateway: 192.0.2.3"},
+		},
+	} {
+		found, err := read.IPVSAdm("dump", []byte(c.dump))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.hints.Source, c.hints.File, c.hints.NIC = "dump", "imported.yaml", "eth0"
+		r, err := importer.Inventory(found, c.hints)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.ToVerify) != len(c.want) {
+			t.Fatalf("%q, want %q", r.ToVerify, c.want)
+		}
+		for i, a := range r.ToVerify {
+			if !strings.HasPrefix(a.Line, c.want[i]) {
+				t.Errorf("%q, want %q", a.Line, c.want[i])
+			}
+		}
+		if _, err := inventory.Parse("verifiable.yaml", []byte(with(r))); err != nil {
+			t.Errorf("%v\n%s", err, with(r))
+		}
+	}
+}
+
+// A real server whose replies go to the director's own address needs no gateway
+// towards the client. One that sends no replies does: the reverse path filter of
+// the tunnel's device takes nothing from a client to whom there is no route.
+func TestGatewaysToVerify(t *testing.T) {
+	lb := []importer.DirectorHint{
+		{Name: "lb", Address: netip.MustParsePrefix("192.0.2.3/24")}, {Name: "lb", Address: netip.MustParsePrefix("198.51.100.3/24")},
+	}
+	server := func(address string, mode inventory.Mode) read.RealServer {
+		return read.RealServer{Line: 2, Address: netip.MustParseAddr(address), Port: 514, Weight: 1, Mode: mode}
+	}
+	for _, c := range []struct {
+		name      string
+		onePacket bool
+		servers   []read.RealServer
+		want      []string // hosts with a line of their own
+	}{
+		{"fullnat beside the director", false, []read.RealServer{server("198.51.100.4", inventory.ModeFullNAT)}, nil},
+		{"fullnat elsewhere", false, []read.RealServer{server("203.0.113.4", inventory.ModeFullNAT)}, []string{"rs-203-0-113-4"}},
+		{"no replies", true, []read.RealServer{server("198.51.100.4", inventory.ModeNAT), server("203.0.113.4", inventory.ModeTUN)}, []string{"rs-203-0-113-4"}},
+		{"replies past the director", false, []read.RealServer{server("203.0.113.4", inventory.ModeTUN)}, []string{"rs-203-0-113-4"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, err := importer.Inventory(&read.Found{Source: "found", Services: []read.Service{{
+				Line: 1, VIP: netip.MustParseAddr("192.0.2.30"), Port: 514, Protocol: inventory.UDP, Scheduler: "rr",
+				Persistence: inventory.Persistence{Bits: 32}, OnePacket: c.onePacket, RealServers: c.servers,
+			}}}, importer.Hints{
+				Source: "found", File: "imported.yaml", NIC: "eth0", Directors: lb, Gateways: []netip.Addr{netip.MustParseAddr("192.0.2.1")},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, a := range r.ToVerify {
+				if strings.HasPrefix(a.Line, "gateway: ") {
+					got = append(got, a.Under...)
+				}
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("gateways for %q, want %q\n%q", got, c.want, r.ToVerify)
+			}
+			inv, err := inventory.Parse("verifiable.yaml", []byte(with(r)))
+			if err != nil {
+				t.Fatalf("%v\n%s", err, with(r))
+			}
+			if problems := modes.Check(inv); len(problems) != 0 {
+				t.Errorf("%v\n%s", problems, with(r))
+			}
+		})
+	}
+}
+
+// A director that is its own real server answers a client beside it.
+func TestClientBesideItsRealServer(t *testing.T) {
+	lines := importer.LinesToVerify(parse(t, `version: 1
+name: local
+networks: {lan: 192.0.2.0/24}
+hosts:
+  lb: {role: [director, real-server], nics: {eth0: {network: lan, address: 192.0.2.3}}}
+services:
+  - {vip: 192.0.2.30, port: 80, mode: nat, scheduler: rr, directors: [lb], real_servers: [{host: lb, port: 8080}]}
+`))
+	want := []string{"under hosts:", "  client: {role: client, nics: {eth0: {network: lan, address: ADDRESS}}}"}
+	if !slices.Equal(lines, want) {
+		t.Errorf("%q, want %q", lines, want)
+	}
 }

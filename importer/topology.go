@@ -32,12 +32,30 @@ func (d *sketch) addNetwork(p netip.Prefix, name string) *inventory.Network {
 			return n
 		}
 	}
-	for base, i := name, 2; slices.ContainsFunc(d.inv.Networks, func(n *inventory.Network) bool { return n.Name == name }); i++ {
-		name = fmt.Sprintf("%s-%d", base, i)
-	}
-	n := &inventory.Network{Name: name, Prefixes: []netip.Prefix{p}}
+	n := &inventory.Network{Name: freeNetworkName(d.inv, name), Prefixes: []netip.Prefix{p}}
 	d.inv.Networks = append(d.inv.Networks, n)
 	return n
+}
+
+// freeNetworkName is the name, or one like it, that no network has.
+func freeNetworkName(inv *inventory.Inventory, name string) string {
+	return freeName(name, func(name string) bool {
+		return slices.ContainsFunc(inv.Networks, func(n *inventory.Network) bool { return n.Name == name })
+	})
+}
+
+// freeHostName is the name, or one like it, that no host has.
+func freeHostName(inv *inventory.Inventory, name string) string {
+	return freeName(name, func(name string) bool {
+		return slices.ContainsFunc(inv.Hosts, func(h *inventory.Host) bool { return strings.EqualFold(h.Name, name) })
+	})
+}
+
+func freeName(name string, taken func(string) bool) string {
+	for base, i := name, 2; taken(name); i++ {
+		name = fmt.Sprintf("%s-%d", base, i)
+	}
+	return name
 }
 
 // networkName names a network by its prefix.
@@ -111,10 +129,7 @@ func (d *sketch) owner(a netip.Addr) *inventory.Host {
 
 // addHost adds a host under its name, or one like it that is free.
 func (d *sketch) addHost(name string) *inventory.Host {
-	taken := func(h *inventory.Host) bool { return strings.EqualFold(h.Name, name) }
-	for base, i := name, 2; slices.ContainsFunc(d.inv.Hosts, taken); i++ {
-		name = fmt.Sprintf("%s-%d", base, i)
-	}
+	name = freeHostName(d.inv, name)
 	h := &inventory.Host{Name: name, Path: "hosts." + name}
 	d.inv.Hosts = append(d.inv.Hosts, h)
 	return h
