@@ -30,6 +30,14 @@ func (b *builder) labDirector() {
 		around := segments{sketch: b.sketch}
 		around.add(s.VIP)
 		if a := b.free(around.all[0].prefix); a.IsValid() {
+			if b.network(a) == nil {
+				n := b.makeNetwork(a)
+				if b.network(s.VIP) == n {
+					b.assumePrefix(n, s.VIP)
+				} else {
+					b.assume(n, "", "network "+n.Name, madeUp)
+				}
+			}
 			b.hints.Directors = []DirectorHint{{Name: b.directorName(), Address: netip.PrefixFrom(a, a.BitLen())}}
 			return
 		}
@@ -231,6 +239,7 @@ func (b *builder) speak(h *inventory.Host, other netip.Addr) {
 	}
 	p := b.freePrefix(other.Is4())
 	n.Network.Prefixes = append(n.Network.Prefixes, p)
+	b.assume(n.Network, "", fmt.Sprintf("network %s: prefix %s", n.Network.Name, p), madeUp)
 	b.addAddress(n, b.free(p))
 }
 
@@ -438,4 +447,7 @@ func (b *builder) serve(s *inventory.Service, r *inventory.RealServer) {
 		}
 	}
 	slices.Sort(*list)
+	if len(*list) != 0 {
+		b.assume(r.Host, "serve", r.Host.Name+": serve", madeUp)
+	}
 }

@@ -153,6 +153,126 @@ func TestLabOfConflictingServices(t *testing.T) {
 	}
 }
 
+// labOfKeepalived imports a keepalived.conf for a lab.
+func labOfKeepalived(t *testing.T, text string, hints importer.Hints) *importer.Result {
+	t.Helper()
+	found, err := read.Keepalived("keepalived.conf", []byte(text), read.Around{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hints.Source, hints.File, hints.Lab = "source", "lab.yaml", true
+	if hints.NIC == "" {
+		hints.NIC = "eth0"
+	}
+	r, err := importer.Inventory(found, hints)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Problems) != 0 {
+		t.Fatalf("%v\n%s", r.Problems, r.Text)
+	}
+	return r
+}
+
+// Every address that the source does not tell is told as made up, whatever else
+// is assumed in the same place, and nothing is said of an address that the
+// source does not have.
+func TestLabTellsWhatIsMadeUp(t *testing.T) {
+	for name, text := range map[string]string{
+		"IPv4": `virtual_server 192.0.2.30 80 {
+lb_kind NAT
+protocol TCP
+real_server 10.0.0.4 8080 {
+}
+}
+`,
+		"IPv6 to IPv4": `vrrp_instance web {
+virtual_ipaddress {
+192.0.2.30/24
+2001:db8::30/64
+}
+}
+virtual_server 2001:db8::30 80 {
+lb_kind TUN
+protocol TCP
+real_server 10.0.0.4 80 {
+}
+}
+`,
+		"both families": `vrrp_instance web {
+interface ens33
+virtual_ipaddress {
+192.0.2.30/24
+2001:db8::30/64
+}
+}
+virtual_server 2001:db8::30 80 {
+lb_kind TUN
+protocol TCP
+real_server 192.0.2.4 80 {
+}
+}
+virtual_server 192.0.2.30 80 {
+lb_kind TUN
+protocol TCP
+real_server 2001:db8::5 80 {
+}
+}
+`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := labOfKeepalived(t, text, importer.Hints{})
+			notes := map[importer.Note]bool{}
+			for _, n := range r.Assumed {
+				if notes[n] {
+					t.Errorf("%v is told twice", n)
+				}
+				notes[n] = true
+				for _, h := range r.Inventory.Hosts {
+					for _, nic := range h.NICs {
+						for _, a := range nic.Addresses {
+							if strings.Contains(n.Why, "around "+a.Addr().String()+";") && !strings.Contains(text, a.Addr().String()) {
+								t.Errorf("%v, and the source has no such address", n)
+							}
+						}
+					}
+				}
+			}
+			for _, h := range r.Inventory.Hosts {
+				if h.Has(inventory.RoleRealServer) && !notes[importer.Note{What: h.Name + ": serve", Why: "made up for the lab"}] {
+					t.Errorf("serve of %s is not told as made up", h.Name)
+				}
+			}
+			for _, n := range r.Inventory.Networks {
+				for _, p := range n.Prefixes {
+					if strings.HasPrefix(p.String(), "fd") || strings.HasPrefix(p.String(), "198.1") {
+						if !notes[importer.Note{What: "network " + n.Name, Why: "made up for the lab"}] && !notes[importer.Note{What: "network " + n.Name + ": prefix " + p.String(), Why: "made up for the lab"}] {
+							t.Errorf("prefix %s of %s is not told as made up", p, n.Name)
+						}
+					}
+				}
+			}
+			for _, h := range r.Inventory.Hosts {
+				for _, nic := range h.NICs {
+					for _, a := range nic.Addresses {
+						if !strings.Contains(text, "server "+a.Addr().String()+" ") && !notes[importer.Note{What: h.Name + ": address " + a.Addr().String(), Why: "made up for the lab"}] {
+							t.Errorf("address %s of %s is not told as made up", a, h.Name)
+						}
+					}
+				}
+			}
+			if t.Failed() {
+				t.Logf("%s\n%s", strings.Join(importer.ListNotes(r.Assumed, "there"), "\n"), r.Text)
+			}
+			for _, n := range r.Assumed {
+				if !strings.Contains(string(r.Text), n.Why) {
+					t.Errorf("%v is no comment\n%s", n, r.Text)
+				}
+			}
+		})
+	}
+}
+
 // A lab asks of its director what the dump tells.
 func TestLawOfLabs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -15,15 +15,22 @@ type sketch struct {
 	inv      *inventory.Inventory
 	comments comments
 	assumed  []Note
-	found    *read.Found // what a text tells; of live hosts, nothing
+	told     map[assumption]bool // what is in assumed
+	found    *read.Found         // what a text tells; of live hosts, nothing
 	left     []read.Left
 	origins  map[any]read.Left // where services and real servers come from
+}
+
+// assumption is a note and the value that it is about.
+type assumption struct {
+	at
+	Note
 }
 
 func newSketch(name string) *sketch {
 	return &sketch{
 		inv:      &inventory.Inventory{Version: 1, Name: name},
-		comments: comments{}, found: &read.Found{}, origins: map[any]read.Left{},
+		comments: comments{}, told: map[assumption]bool{}, found: &read.Found{}, origins: map[any]read.Left{},
 	}
 }
 
@@ -31,12 +38,25 @@ func (d *sketch) leave(line int, what, why string, args ...any) {
 	d.left = append(d.left, d.found.Leave(line, what, fmt.Sprintf(why, args...)))
 }
 
-// assume notes what is not known. What is the value's name for people; the
-// comment stands behind the value itself.
+// assume notes what is not known. What is the value's name for people: of a
+// part of it, "whole: part". The comment stands behind the value itself, after
+// those that are there.
 func (d *sketch) assume(of any, key, what, why string) {
-	if d.comments[at{of, key}] == "" {
-		d.comments[at{of, key}] = "assumed: " + why
-		d.assumed = append(d.assumed, Note{what, why})
+	place, note := at{of, key}, Note{what, why}
+	if d.told[assumption{place, note}] {
+		return
+	}
+	d.told[assumption{place, note}] = true
+	d.assumed = append(d.assumed, note)
+	switch before := d.comments[place]; before {
+	case "":
+		d.comments[place] = "assumed: " + why
+	case "assumed: " + why: // of the whole
+	default:
+		if _, part, ok := strings.Cut(what, ": "); ok {
+			why = part + ": " + why
+		}
+		d.comments[place] = before + "; " + why
 	}
 }
 

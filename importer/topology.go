@@ -84,16 +84,26 @@ func usualPrefix(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// assumeNetwork makes a network around an address: the usual prefix, or as
-// much of it as no other network has.
+// assumeNetwork makes a network around an address that the source tells.
 func (d *sketch) assumeNetwork(a netip.Addr) *inventory.Network {
+	n := d.makeNetwork(a)
+	d.assumePrefix(n, a)
+	return n
+}
+
+// makeNetwork makes a network around an address: the usual prefix, or as much
+// of it as no other network has.
+func (d *sketch) makeNetwork(a netip.Addr) *inventory.Network {
 	p := usualPrefix(a)
 	for d.overlaps(p) || isEdge(a, p) {
 		p, _ = a.Prefix(p.Bits() + 1)
 	}
-	n := d.addNetwork(p, "")
+	return d.addNetwork(p, "")
+}
+
+// assumePrefix notes that the prefix of a network is a guess around an address.
+func (d *sketch) assumePrefix(n *inventory.Network, a netip.Addr) {
 	d.assume(n, "", "network "+n.Name, fmt.Sprintf("nothing tells the prefix around %s; --network NAME=PREFIX does", a))
-	return n
 }
 
 // isEdge reports whether the address is the network's own or its broadcast

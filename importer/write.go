@@ -150,7 +150,7 @@ func (w writer) host(h *inventory.Host, common inventory.SSH) *mapping {
 		put("forwards", noteEach(w.values, path+".forwards", h.Forwards, forward, false)).
 		put("ipvs", w.ipvs(path+".ipvs", h).node()).
 		put("ssh", ssh(h.SSH, common).node()).
-		put("serve", serve(h.Serve).node())
+		put("serve", w.with(serve(h.Serve).node(), h, "serve"))
 }
 
 func nic(n *inventory.NIC) *yaml.Node {
