@@ -53,27 +53,37 @@ func (w *walker) comesIn() {
 	if b.by == "" {
 		what = "lets it in although it has no way back"
 	}
-	w.byIfSet(b.at, what, filterSetting(b.Device, "0"), filterSetting(b.Device, "2"))
+	w.byIfSet(b.at, what, b.setting())
+}
+
+// setting is the value of the device's filter with which the packet comes in
+// whatever that of all is, as far as the kernel has one.
+func (b wayBack) setting() state.Item {
+	if b.by == "" {
+		return filterSetting(b.Device, "0")
+	}
+	return filterSetting(b.Device, "2")
 }
 
 func filterSetting(device, value string) state.Sysctl {
 	return state.Sysctl{Name: state.ConfSysctl("ipv4", device, "rp_filter"), Setting: value}
 }
 
+// filterOff are the settings with which nothing is filtered on the device.
+func filterOff(device string) []state.Item {
+	return []state.Item{filterSetting(device, "0"), filterSetting("all", "0")}
+}
+
 // want is what the host must have to let the packet in. It is met by less, too.
 // Where there is no way back at all, a route may be what is missing: that is
 // for the user to decide.
 func (b wayBack) want(role inventory.Role) Want {
-	alike := func(device, all string) []state.Item {
-		return []state.Item{filterSetting(device, all), filterSetting("all", all)}
-	}
-	w := Want{Item: filterSetting(b.Device, "0"), Role: role, MetBy: [][]state.Item{alike(b.Device, "0")}}
+	w := Want{Item: b.setting(), Role: role, MetBy: [][]state.Item{filterOff(b.Device)}}
 	if b.by == "" {
 		w.Checked = &b.Arrival
 		w.Reason = Reason{ReasonReversePath, fmt.Sprintf("lets packets from %s in, to which it has no route", b.Source)}
 		return w
 	}
-	w.Item = filterSetting(b.Device, "2")
 	w.MetBy = append(w.MetBy, []state.Item{filterSetting("all", "2")})
 	w.Reason = Reason{ReasonReversePath, fmt.Sprintf("lets packets from %s in, whose way back is %s", b.Source, b.by)}
 	return w
@@ -81,15 +91,35 @@ func (b wayBack) want(role inventory.Role) Want {
 
 // filterNeed is what a device has to let in.
 type filterNeed struct {
-	wayBack // of several the one that needs the most, or the first
+	wayBack // of several with one way to let them in, the first
 	role    inventory.Role
 	serves  []string
+}
+
+// filterPlace is what there is one need for: a device, which one setting makes
+// let in all whose way back is another; and every source without a way back,
+// because the host may have a route to the one and not to the other.
+type filterPlace struct {
+	host, device string
+	source       netip.Addr // the zero value: those with a way back
+}
+
+func (b wayBack) place() filterPlace {
+	p := filterPlace{host: b.at.Name, device: b.Device}
+	if b.by == "" {
+		p.source = b.Source
+	}
+	return p
+}
+
+func (p filterPlace) compare(q filterPlace) int {
+	return cmp.Or(cmp.Compare(p.host, q.host), cmp.Compare(p.device, q.device), p.source.Compare(q.source))
 }
 
 // reversePaths sends a packet from every client through every director to every
 // real server and back, and adds what the hosts on its way need to let it in.
 func (d *draft) reversePaths(services []*service) {
-	needs := map[[2]string]*filterNeed{}
+	needs := map[filterPlace]*filterNeed{}
 	known := knownOf(d.inv, d.wants)
 	walked := map[path][]wayBack{}
 	for _, s := range services {
@@ -107,7 +137,7 @@ func (d *draft) reversePaths(services []*service) {
 					walked[p] = odd
 				}
 				for _, b := range odd {
-					at := [2]string{b.at.Name, b.Device}
+					at := b.place()
 					if needs[at] == nil {
 						needs[at] = &filterNeed{wayBack: b, role: l.roleOf(b.at)}
 					}
@@ -116,13 +146,26 @@ func (d *draft) reversePaths(services []*service) {
 			}
 		}
 	}
-	for _, at := range slices.SortedFunc(maps.Keys(needs), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+	for _, at := range slices.SortedFunc(maps.Keys(needs), filterPlace.compare) {
 		n := needs[at]
 		slices.Sort(n.serves)
-		for _, serves := range slices.Compact(n.serves) {
-			d.add(n.at, n.at.Path, serves, []Want{n.want(n.role)})
+		serves := slices.Compact(n.serves)
+		w := n.want(n.role)
+		if w.Checked != nil {
+			d.check(n.at, serves, w)
+			continue
+		}
+		for _, what := range serves {
+			d.add(n.at, n.at.Path, what, []Want{w})
 		}
 	}
+}
+
+// check adds a want that is only checked. Nothing is set for it: it agrees with
+// whatever else is wanted of the same item.
+func (d *draft) check(h *inventory.Host, serves []string, w Want) {
+	w.For = serves
+	d.wants[h.Name] = append(d.wants[h.Name], w)
 }
 
 // add counts in what comes in there on the way of a leg.
@@ -131,8 +174,7 @@ func (n *filterNeed) add(b wayBack, l leg) {
 		n.role = "" // for more than one: before all of them
 	}
 	n.serves = append(n.serves, l.Name+"/"+l.server.Host.Name)
-	none := func(b wayBack) int { return min(len(b.by), 1) }
-	if cmp.Or(none(b)-none(n.wayBack), b.Source.Compare(n.Source), cmp.Compare(b.by, n.by)) < 0 {
+	if cmp.Or(b.Source.Compare(n.Source), cmp.Compare(b.by, n.by)) < 0 {
 		n.wayBack = b
 	}
 }

@@ -159,9 +159,9 @@ func tunRealServer(l leg) []Want {
 // device's setting and that of all.
 func looseFilter(device string) Want {
 	return Want{
-		Item: state.Sysctl{Name: state.ConfSysctl("ipv4", device, "rp_filter"), Setting: "2"},
+		Item: filterSetting(device, "2"),
 		Role: inventory.RoleRealServer, Reason: Reason{ReasonReversePath, "lets the client's packets in that come out of the tunnel"},
-		MetBy: [][]state.Item{{state.Sysctl{Name: state.ConfSysctl("ipv4", "all", "rp_filter"), Setting: "2"}}},
+		MetBy: [][]state.Item{filterOff(device), {filterSetting("all", "2")}},
 	}
 }
 

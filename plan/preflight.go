@@ -41,10 +41,11 @@ func preflight(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want, 
 	for _, text := range strayVIPs(inv, h, wants, obs) {
 		say(fault.Conflict, "%s", text)
 	}
-	needs := make([]need, len(wants))
-	for i, w := range wants {
-		needs[i] = need{state.IDOf(w.Item), w.Reason.Text}
-		if text := filtered(w, obs.State); text != "" {
+	var needs []need
+	for _, w := range wants {
+		if w.Checked == nil {
+			needs = append(needs, need{state.IDOf(w.Item), w.Reason.Text})
+		} else if text := filtered(w, wants, obs.State); text != "" {
 			say(fault.Conflict, "%s", text)
 		}
 	}
@@ -93,19 +94,16 @@ func lacking(needs []need, obs wire.Observed) []*fault.Error {
 }
 
 // filtered says that the host would drop a packet for the way back to its
-// source, and what would let it in; empty: it would not, or lvsform sees to it.
-func filtered(w modes.Want, host state.Host) string {
-	if w.Checked == nil || w.Served(host) {
+// source once the wants are met, and what would let it in; empty: it would not,
+// as far as is known.
+func filtered(checked modes.Want, wants []modes.Want, host state.Host) string {
+	if checked.Served(host) {
 		return ""
 	}
-	device, source := w.Checked.Device, w.Checked.Source
+	device, source := checked.Checked.Device, checked.Checked.Source
 	way := liveWay(host, source)
-	filter := func(device string) string {
-		s, _ := host[state.IDOf(state.Sysctl{Name: state.ConfSysctl("ipv4", device, "rp_filter")})].(state.Sysctl)
-		return s.Setting
-	}
-	effective := max(filter(device), filter("all"))
 	own, all := state.ConfSysctl("ipv4", device, "rp_filter"), state.ConfSysctl("ipv4", "all", "rp_filter")
+	effective := max(settingThen(own, wants, host), settingThen(all, wants, host))
 	switch {
 	case effective == "" || effective == "0": // as far as is known
 		return ""
@@ -114,10 +112,28 @@ func filtered(w modes.Want, host state.Host) string {
 	case way != "":
 		return fmt.Sprintf("nic %s: packets from %s come in here, and the way back to it is %s; with rp_filter 1 the kernel drops them; set it to 2: sysctl -w %s=2",
 			device, source, way, own)
+	case settingNow(own, host) == "": // there is nothing to set before the device is there
+		return fmt.Sprintf("nic %s: packets from %s come in here, and neither the inventory nor the host's main table has a route back to it; with rp_filter %s the kernel drops them; give the host such a route",
+			device, source, effective)
 	default:
 		return fmt.Sprintf("nic %s: packets from %s come in here, and neither the inventory nor the host's main table has a route back to it; with rp_filter %s the kernel drops them; give the host such a route, or set the filter to 0: sysctl -w %s=0 %s=0",
 			device, source, effective, all, own)
 	}
+}
+
+// settingThen is the value of a sysctl once the wants are met; empty: not known.
+func settingThen(name string, wants []modes.Want, host state.Host) string {
+	for _, w := range wants {
+		if s, ok := w.Item.(state.Sysctl); ok && s.Name == name && w.Checked == nil && !w.Served(host) {
+			return s.Setting
+		}
+	}
+	return settingNow(name, host)
+}
+
+func settingNow(name string, host state.Host) string {
+	s, _ := host[state.IDOf(state.Sysctl{Name: name})].(state.Sysctl)
+	return s.Setting
 }
 
 // liveWay is the device to which a host's addresses and routes lead for an

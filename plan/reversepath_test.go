@@ -2,9 +2,12 @@ package plan_test
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/lvsform/lvsform/plan"
 	"github.com/lvsform/lvsform/state"
@@ -108,6 +111,76 @@ func TestNoWayBack(t *testing.T) {
 			if strings.Contains(fmt.Sprint(h.Actions), "rp_filter") {
 				t.Errorf("lvsform sets it: %v", h.Actions)
 			}
+		}
+	}
+}
+
+// A device can have to let in packets whose way back is another device and,
+// besides, packets from several sources to which the host has no route. Each is
+// looked at by itself, with the filter as the plan leaves it.
+func TestSeveralWaysBack(t *testing.T) {
+	inv := load(t, "../modes/testdata/desired/several-ways-back.yaml")
+	const (
+		front, tunnel = "net.ipv4.conf.eth0.rp_filter", "net.ipv4.conf.tunl0.rp_filter"
+		none          = "preflight: nic %s: packets from %s come in here, and neither the inventory nor the host's main table has a route back to it; " +
+			"with rp_filter %s the kernel drops them; give the host such a route"
+		off = ", or set the filter to 0: sysctl -w net.ipv4.conf.all.rp_filter=0 %s=0"
+	)
+	for _, c := range []struct {
+		host, device, all, own string
+		route, by              string // live, and not in the inventory
+		want                   []string
+	}{
+		{host: "lb1", device: "eth0", all: "1", own: "1", route: "0.0.0.0/0", by: "eth0", want: []string{front + " 1 -> 2"}},
+		{host: "lb1", device: "eth0", all: "1", own: "1", route: "0.0.0.0/0", by: "eth1", want: []string{front + " 1 -> 2"}},
+		{host: "lb1", device: "eth0", all: "1", own: "1", route: "10.7.0.0/24", by: "eth0", want: []string{
+			fmt.Sprintf(none+off, "eth0", "203.0.113.7", "2", front),
+		}},
+		{host: "lb1", device: "eth0", all: "0", own: "1", want: []string{
+			fmt.Sprintf(none+off, "eth0", "10.7.0.7", "2", front), fmt.Sprintf(none+off, "eth0", "203.0.113.7", "2", front),
+		}},
+		{host: "lb1", device: "eth0", all: "0", own: "0"},
+
+		{host: "web2", device: "tunl0", all: "0", own: "", want: []string{ // it comes with its module
+			fmt.Sprintf(none, "tunl0", "10.7.0.7", "2"), fmt.Sprintf(none, "tunl0", "203.0.113.7", "2"),
+		}},
+		{host: "web2", device: "tunl0", all: "1", own: "0", want: []string{
+			fmt.Sprintf(none+off, "tunl0", "10.7.0.7", "2", tunnel), fmt.Sprintf(none+off, "tunl0", "203.0.113.7", "2", tunnel),
+		}},
+		{host: "web2", device: "tunl0", all: "0", own: "0"},
+		{host: "web2", device: "tunl0", all: "0", own: "", route: "0.0.0.0/0", by: "eth0", want: []string{tunnel + " 2"}},
+		{host: "web2", device: "tunl0", all: "0", own: "1", route: "0.0.0.0/0", by: "eth0", want: []string{tunnel + " 1 -> 2"}},
+	} {
+		observed := fresh(inv)
+		for _, h := range inv.Hosts { // as the inventory says
+			for _, g := range h.Gateways {
+				observed[h.Name].State.Put(state.Route{To: anywhere, Via: g, Link: h.NICToward(g).Name, Protocol: 4})
+			}
+		}
+		s := observed[c.host].State
+		s.Put(state.Sysctl{Name: "net.ipv4.conf.all.rp_filter", Setting: c.all})
+		if c.own != "" {
+			s.Put(state.Sysctl{Name: state.ConfSysctl("ipv4", c.device, "rp_filter"), Setting: c.own})
+		}
+		if c.route != "" {
+			s.Put(state.Route{To: netip.MustParsePrefix(c.route), Link: c.by, Protocol: 4})
+		}
+		var got []string
+		for _, h := range plan.Make(inv, observed).Hosts {
+			if h.Name != c.host {
+				continue
+			}
+			for _, e := range h.Errors {
+				got = append(got, e.Message)
+			}
+			for _, a := range h.Actions {
+				if strings.HasSuffix(a.Key, "rp_filter") {
+					got = append(got, a.Key+" "+a.Change().Values())
+				}
+			}
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: all %s, %s %q, route to %q by %q:\n%s", c.host, c.all, c.device, c.own, c.route, c.by, diff)
 		}
 	}
 }
