@@ -101,6 +101,7 @@ func (h *HostTraffic) OpenProbes(ctx context.Context, req wire.ProbeOpenRequest)
 	}
 	wait(ctx, attempts, nil, time.Now().Add(req.Timeout))
 	waitForLate(ctx, attempts)
+	waitForLateOpenings(ctx, attempts)
 
 	var out []wire.Probe
 	var open []int
@@ -153,7 +154,13 @@ type attempt struct {
 	mark    uint32 // flow.Sighting; 0: not known
 	repeats int
 	took    time.Duration // once it is open, or answered
-	late    bool          // nothing was lost: the answer to the first request came, after a repeat
+	late    bool          // nothing was lost: the answer to each request came, the first after a repeat
+
+	// Of TCP only. What opened it may have answered the first request, as its
+	// timestamp says. So may the answer to a repeat, which the first one's time
+	// is given back in, too (tcp_check_req).
+	doubt   bool
+	answers int // that had come soon after it was open
 
 	// Of UDP only.
 	datagram datagram
@@ -165,15 +172,29 @@ type attempt struct {
 
 // begin sends the request to connect; of UDP it sends nothing.
 func begin(to netip.AddrPort, timeout time.Duration, kind int) *attempt {
+	t := newAttempt(to, timeout, kind)
+	if t.err == nil {
+		t.connect(to, kind)
+	}
+	return t
+}
+
+// newAttempt has a socket, and nothing is sent yet.
+func newAttempt(to netip.AddrPort, timeout time.Duration, kind int) *attempt {
 	t := &attempt{timeout: timeout, begun: time.Now()}
 	t.expires = t.begun.Add(timeout)
 	family := unix.AF_INET6
+	if to.Addr().Is4() {
+		family = unix.AF_INET
+	}
+	t.fd, t.err = unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	return t
+}
+
+func (t *attempt) connect(to netip.AddrPort, kind int) {
 	var sa unix.Sockaddr = &unix.SockaddrInet6{Addr: to.Addr().As16(), Port: int(to.Port())}
 	if to.Addr().Is4() {
-		family, sa = unix.AF_INET, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}
-	}
-	if t.fd, t.err = unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); t.err != nil {
-		return t
+		sa = &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}
 	}
 	switch err := unix.Connect(t.fd, sa); {
 	case err == nil && kind == unix.SOCK_STREAM: // to this host itself
@@ -183,12 +204,12 @@ func begin(to netip.AddrPort, timeout time.Duration, kind int) *attempt {
 		t.pending = true
 	default:
 		t.fail(err)
-		return t
+		return
 	}
 	// Address, port and sequence number are chosen by now.
 	if t.local = localOf(t.fd); !t.local.IsValid() {
 		t.fail(errors.New("the kernel names no local address"))
-		return t
+		return
 	}
 	if kind == unix.SOCK_STREAM {
 		// Without it the probe is known by its address, where nobody rewrites that.
@@ -196,7 +217,6 @@ func begin(to netip.AddrPort, timeout time.Duration, kind int) *attempt {
 			t.mark = first
 		}
 	}
-	return t
 }
 
 func (t *attempt) fail(err error) {
@@ -219,7 +239,7 @@ func (t *attempt) countRepeats() {
 	// The round trip is that of the request which was answered, where both ends
 	// use timestamps (tcp_ack_update_rtt); 0 where the kernel cannot tell.
 	roundTrip := time.Duration(info.Rtt) * time.Microsecond
-	t.late = t.repeats != 0 && roundTrip != 0 && time.Since(t.begun)-roundTrip < synRepeat/2
+	t.doubt = t.repeats != 0 && roundTrip != 0 && time.Since(t.begun)-roundTrip < synRepeat/2
 }
 
 // synRepeat is after how long the kernel sends a request to connect again
@@ -230,6 +250,7 @@ const synRepeat = time.Second
 func (t *attempt) opened() {
 	t.countRepeats()
 	t.took = max(time.Since(t.begun), time.Microsecond)
+	t.lookForLate(time.Now())
 }
 
 // events are what poll waits for: a connection that opens becomes writable, an
@@ -271,6 +292,7 @@ func wait(ctx context.Context, attempts []*attempt, one *attempt, until time.Tim
 		now := time.Now()
 		next := min(probePoll, until.Sub(now))
 		for _, t := range attempts {
+			t.lookForLate(now)
 			if t.pending && t.datagram != nil && !t.once && now.After(t.repeat) {
 				t.again()
 			}

@@ -48,7 +48,7 @@ type probe struct {
 	mark    uint32
 	repeats int
 	took    time.Duration
-	late    bool // the repeats were for nothing: no packet was lost
+	late    bool // the repeats were for nothing: each was answered
 	// row is what the director's connection table has of it.
 	director string // host
 	row      *flow.Connection

@@ -8,18 +8,21 @@ import (
 )
 
 // repeated counts the probes that were answered, and of these the ones whose
-// request had to be sent again. A late answer is no loss.
-func repeated(ev *evidence) (answered, again int) {
+// request was sent again: because something was lost, or only because the answer
+// was late.
+func repeated(ev *evidence) (answered, again, late int) {
 	for _, p := range ev.probes {
-		if p.failed != "" {
+		switch {
+		case p.failed != "":
 			continue
-		}
-		answered++
-		if p.repeats != 0 && !p.late {
+		case p.repeats != 0 && p.late:
+			late++
+		case p.repeats != 0:
 			again++
 		}
+		answered++
 	}
-	return answered, again
+	return answered, again, late
 }
 
 // tooMany reports whether so many probes are more than the service allows.
@@ -38,7 +41,7 @@ func tellsChance(s *inventory.Service) int {
 // too few to tell a bad way from one lost packet. It leaves a number that somebody
 // chose as it is, and a service that may have no room for more connections.
 func (t *trial) openMore(ctx context.Context) {
-	_, again := repeated(t.ev)
+	_, again, _ := repeated(t.ev)
 	more := min(tellsChance(t.service), maxProbes) - len(t.ev.probes)
 	if again == 0 || more <= 0 || t.opts.Probes > 0 {
 		return
@@ -57,10 +60,14 @@ func (t *trial) openMore(ctx context.Context) {
 // judgeLoss checks that few requests had to be sent again: the network lost them,
 // or their answers, or somebody on the way drops some.
 func judgeLoss(s *inventory.Service, ev *evidence) (c Check, notes []string) {
-	answered, again := repeated(ev)
-	f := finding{facts: Facts{Counted: answered, Right: answered - again, Repeated: again}}
-	if answered != 0 {
-		f.seen = fmt.Sprintf("%d of %s had the request sent again", again, count(answered, succeeded(s)+" probe"))
+	answered, again, late := repeated(ev)
+	f := finding{facts: Facts{Counted: answered, Right: answered - again, Repeated: again, Late: late}}
+	of := count(answered, succeeded(s)+" probe")
+	switch {
+	case late != 0:
+		f.seen = fmt.Sprintf("%d of %s lost a packet; %d more had the request sent again, and the answer to each came late", again, of, late)
+	case answered != 0:
+		f.seen = fmt.Sprintf("%d of %s had the request sent again", again, of)
 	}
 	switch {
 	case again == 0:

@@ -79,7 +79,8 @@ func (e *evidence) check(name string, f finding, restsOn ...string) Check {
 type Facts struct {
 	Counted  int      `json:"counted,omitempty"`  // probes, clients, echoes or questions that the check looked at
 	Right    int      `json:"right,omitempty"`    // how many of them were as they must be
-	Repeated int      `json:"repeated,omitempty"` // how many of them had their request sent again
+	Repeated int      `json:"repeated,omitempty"` // how many of them had their request sent again because a packet was lost
+	Late     int      `json:"late,omitempty"`     // how many more had it sent again though nothing was lost
 	Requests int      `json:"requests,omitempty"` // packets of requests that the directors saw
 	Replies  int      `json:"replies,omitempty"`  // packets of replies that the directors saw
 	Octets   int      `json:"octets,omitempty"`   // of the largest IP packet that was acknowledged

@@ -60,7 +60,7 @@ type Probe struct {
 	// Microseconds is the time from the first request until the connection was
 	// open, or the answer there; not there when neither came.
 	Microseconds int  `json:"microseconds,omitempty"`
-	Late         bool `json:"late,omitempty"` // nothing was lost: the answer to the first request came after it had been sent again
+	Late         bool `json:"late,omitempty"` // nothing was lost: each request was answered, the first after it had been sent again
 	// Source and Destination are what the real server saw; not set when no
 	// real server had the connection, or it is known only how it came in at a
 	// director that is the real server, and changes the destination after.

@@ -90,7 +90,8 @@ type trial struct {
 }
 
 func (t *trial) openLimit(n int) time.Duration {
-	return time.Duration(n)*time.Second/2 + t.opts.Timeout + callLimit
+	// An answer that may be late is waited for as long again.
+	return time.Duration(n)*time.Second/2 + 2*t.opts.Timeout + callLimit
 }
 
 func (t *trial) addresses() []netip.AddrPort {

@@ -474,6 +474,11 @@ func TestJudge(t *testing.T) {
 				ev.probes[i].repeats, ev.probes[i].took, ev.probes[i].late = 1, 1203*time.Millisecond, true
 			}
 		}},
+		{"late and lost", rr, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				ev.probes[i].repeats, ev.probes[i].took, ev.probes[i].late = 1, 1203*time.Millisecond, i > 1
+			}
+		}},
 		{"slow, which passes", rr, func(_ *inventory.Service, ev *evidence) {
 			for i := range ev.probes {
 				ev.probes[i].took = 503 * time.Millisecond

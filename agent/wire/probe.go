@@ -93,8 +93,8 @@ type Probe struct {
 	// Took is the time from the first request until the connection was open, or
 	// the answer there; nanoseconds, 0 where it failed.
 	Took time.Duration `json:"took,omitempty"`
-	// Late says that the repeats were for nothing: the answer to the first
-	// request came, only after it had been sent again.
+	// Late says that the repeats were for nothing: the answer to each request
+	// came, that to the first one only after it had been sent again.
 	Late bool `json:"late,omitempty"`
 }
 

@@ -228,6 +228,16 @@ func (f *FullSize) Acknowledged() (acknowledged, open bool) {
 	return open && pureAcks(info) != f.acks, open
 }
 
+// WithoutData counts the segments without data that came in on a TCP socket, as
+// those that accept the connection are; open is false when the peer has hung up.
+func WithoutData(fd int) (segments int, open bool) {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0, false
+	}
+	return int(pureAcks(info)), info.State == unix.BPF_TCP_ESTABLISHED
+}
+
 // pureAcks counts the segments without data that came in.
 func pureAcks(info *unix.TCPInfo) uint32 { return info.Segs_in - info.Data_segs_in }
 
