@@ -33,8 +33,8 @@ type FullSize struct {
 
 	segment Segment
 	way     *rawWay
-	fd      int    // of the connection, where it is this host's own
-	acks    uint32 // received before
+	fd      int     // of the connection, where it is this host's own
+	before  counted // of it
 }
 
 // Segment says where a connection stands, for a packet in one direction.
@@ -51,12 +51,20 @@ type Standing struct {
 	Announced int // the MSS that this host announced
 	// Reply is the size of the largest packet of the peer's, as far as this
 	// host's route has a say.
-	Reply     int
-	RTT       time.Duration
-	DataIn    uint32 // segments with data that came in
-	OctetsIn  uint64 // that were new
-	peerMSS   int    // what the peer announced, as it arrived here
-	firstAcks uint32 // segments without data that came in
+	Reply    int
+	RTT      time.Duration
+	DataIn   uint32 // segments with data that came in
+	OctetsIn uint64 // that were new
+	peerMSS  int    // what the peer announced, as it arrived here
+	counted  counted
+}
+
+// counted is how many segments of a TCP connection came in, without data and with,
+// and how many its kernel has sent.
+type counted struct{ without, with, sent uint32 }
+
+func countedOf(info *unix.TCPInfo) counted {
+	return counted{without: info.Segs_in - info.Data_segs_in, with: info.Data_segs_in, sent: info.Segs_out}
 }
 
 const (
@@ -102,7 +110,7 @@ func standingOf(fd int) (Standing, error) {
 	if info.Options&optTimestamps != 0 {
 		out.Announced += timestampOption // taken off when the peer agreed to them (tcp_rcv_synsent_state_process)
 	}
-	out.DataIn, out.OctetsIn, out.firstAcks = info.Data_segs_in, info.Bytes_received, pureAcks(info)
+	out.DataIn, out.OctetsIn, out.counted = info.Data_segs_in, info.Bytes_received, countedOf(info)
 	return out, repaired(fd, &out)
 }
 
@@ -149,7 +157,7 @@ func (all *FullSizes) Own(fd int) (*FullSize, Standing, error) {
 	if err != nil {
 		return nil, standing, err
 	}
-	f.fd, f.acks = fd, standing.firstAcks
+	f.fd, f.before = fd, standing.counted
 	standing.Reply = f.way.route.MTU
 	if mss := f.way.route.MSS; mss != 0 {
 		standing.Reply = min(standing.Reply, mss+more)
@@ -222,10 +230,23 @@ func (f *FullSize) Send() error {
 // connection; open is false when it has hung up, and answers nothing any more.
 // Nothing else is on its way on an idle connection that the peer could
 // acknowledge.
+//
+// But the peer accepts the connection again as long as the last packet of the
+// handshake is lost, and may ask whether it is alive. Such a segment is answered
+// from here (tcp_send_challenge_ack), and an acknowledgement is not.
 func (f *FullSize) Acknowledged() (acknowledged, open bool) {
 	info, err := unix.GetsockoptTCPInfo(f.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	open = err == nil && info.State == unix.BPF_TCP_ESTABLISHED
-	return open && pureAcks(info) != f.acks, open
+	if err != nil || info.State != unix.BPF_TCP_ESTABLISHED {
+		return false, false
+	}
+	return acknowledges(f.before, countedOf(info)), true
+}
+
+// acknowledges reports whether more segments without data came in than can have
+// asked for one that was sent. Data is answered, too, once a segment at most.
+func acknowledges(before, now counted) bool {
+	answers, data := now.sent-before.sent, now.with-before.with
+	return now.without-before.without > answers-min(answers, data)
 }
 
 // WithoutData counts the segments without data that came in on a TCP socket, as
@@ -235,11 +256,8 @@ func WithoutData(fd int) (segments int, open bool) {
 	if err != nil {
 		return 0, false
 	}
-	return int(pureAcks(info)), info.State == unix.BPF_TCP_ESTABLISHED
+	return int(countedOf(info).without), info.State == unix.BPF_TCP_ESTABLISHED
 }
-
-// pureAcks counts the segments without data that came in.
-func pureAcks(info *unix.TCPInfo) uint32 { return info.Segs_in - info.Data_segs_in }
 
 // DataIn counts the segments with data that came in on a TCP socket, and the
 // octets of them that were new; open is false when the peer has hung up.

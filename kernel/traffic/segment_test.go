@@ -84,6 +84,7 @@ func (s *segment) listen(address string) net.Listener {
 		}
 		return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0) })
 	}}
+	config.SetMultipathTCP(false) // such a socket takes no filter
 	network := "tcp4"
 	if strings.HasPrefix(address, "[") {
 		network = "tcp6"
@@ -388,6 +389,56 @@ func (e fullSizeEnd) sendBack(most int) (octets int, came bool) {
 		return err
 	})
 	return octets, came
+}
+
+// Where all but the requests to connect is lost on the way to the peer, it answers
+// those again, and acknowledges nothing.
+func TestFullSizeWhereOnlyRequestsArrive(t *testing.T) {
+	s := newSegment(t)
+	for _, ip := range []string{"192.0.2.30", "2001:db8::30"} {
+		listener := s.listen(net.JoinHostPort(ip, "0"))
+		raw, err := listener.(*net.TCPListener).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		const flagsAt = 13
+		only := []unix.SockFilter{
+			{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: flagsAt},
+			{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, Jf: 1, K: tcpSYN},
+			{Code: unix.BPF_RET | unix.BPF_K, K: 1 << 16},
+			{Code: unix.BPF_RET | unix.BPF_K},
+		}
+		var failed error
+		if err := raw.Control(func(fd uintptr) {
+			failed = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(only)), Filter: &only[0]})
+		}); err != nil || failed != nil {
+			t.Fatal(err, failed)
+		}
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fullSizeEnd{s, t, conn.(*net.TCPConn)}.control(func(fd int) error {
+			var all FullSizes
+			defer all.Close()
+			f, standing, err := all.Own(fd)
+			if err != nil {
+				return err
+			}
+			before := int(standing.counted.without)
+			for came := before; came == before && t.Context().Err() == nil; came, _ = WithoutData(fd) {
+				if err := f.Send(); err != nil {
+					return err
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			if ok, open := f.Acknowledged(); ok || !open {
+				t.Errorf("%s: acknowledged: %v, open: %v", ip, ok, open)
+			}
+			return nil
+		})
+		_ = conn.Close()
+	}
 }
 
 // A route may say how large packets are, and what connections announce.
