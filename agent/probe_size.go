@@ -78,6 +78,9 @@ func (h *HostTraffic) FullSize(ctx context.Context) ([]wire.FullSize, error) {
 				})
 				time.Sleep(fullSizePoll)
 			}
+			for _, f := range waiting {
+				out[where[f]].Lost++
+			}
 		}
 		for f, i := range where {
 			out[i].Octets, out[i].Told = f.Octets, toldOf(f)

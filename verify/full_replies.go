@@ -28,6 +28,8 @@ type fullReply struct {
 	arrived bool
 	hungUp  bool // before it was there
 	busy    bool // the real server's program sent something meanwhile
+	unknown bool // nobody could say whether it came
+	lost    int  // rounds in which it did not come to an open connection
 }
 
 // sendReplies has the real servers send a packet of full size to the client on
@@ -63,7 +65,7 @@ func (p *probe) takesReply() bool {
 }
 
 func (p *probe) waitsForReply() bool {
-	return p.reply != nil && !p.reply.arrived && !p.reply.hungUp && p.reply.sent.Failed == ""
+	return p.reply != nil && !p.reply.arrived && !p.reply.hungUp && !p.reply.unknown && p.reply.sent.Failed == ""
 }
 
 // replyOctets is how large the real server's packets may be as far as the
@@ -150,13 +152,9 @@ func (t *trial) lookForReplies(ctx context.Context, wait time.Duration) (missing
 	}) {
 		if r.err != nil {
 			t.ev.trouble(checkFullReplies, r.err)
-			for _, p := range of[hosts[i]] {
-				p.reply = nil // not known
-			}
-			continue
 		}
 		for _, p := range of[hosts[i]] {
-			p.reply.hungUp = true // unless it is still held
+			p.reply.unknown = true // unless it is still held
 			for _, now := range r.got.Now {
 				if now.Local == p.local {
 					p.reply.take(now)
@@ -171,10 +169,13 @@ func (t *trial) lookForReplies(ctx context.Context, wait time.Duration) (missing
 // take takes in what the client has. Data that was new to it is the program's:
 // then nothing follows from the number of segments.
 func (r *fullReply) take(now wire.DataInOf) {
-	r.hungUp = now.HungUp
+	r.unknown, r.hungUp = false, now.HungUp
 	r.busy = now.New != r.before.New
 	r.arrived = !r.busy && now.Segments != r.before.Segments
 	r.before = now.Received
+	if !r.hungUp && !r.busy && !r.arrived {
+		r.lost++
+	}
 }
 
 // toldTo says behind the failure of a packet that it had been told to be that small.
@@ -195,12 +196,18 @@ func judgeFullReplies(ev *evidence) (checks []Check, notes []string) {
 		case p.failed != "":
 		case p.socket == nil && p.noSockets, p.arrived == nil && p.noArrival:
 			// Who could not be asked is told by the step that failed.
-		case p.full != nil && p.full.HungUp, p.socket == nil || p.socket.State != "ESTABLISHED":
+		case p.full != nil && p.full.HungUp, p.socket == nil, p.socket.State == "SYN_RECV":
 			elsewhere++ // full-size-packets and real-server-known tell
+		case p.socket.State != "ESTABLISHED":
+			without.add("on which the real server hung up at once")
 		case p.reply == nil:
 			open.add("had no reply of full size sent")
 		case p.reply.sent.Failed != "":
 			open.add("had no reply of full size sent by %s: %s", p.server.Host.Name, p.reply.sent.Failed)
+		case p.reply.unknown:
+			open.add("had a reply of %d octets sent by %s, and whether it came to %s is not known", p.reply.sent.Octets, p.server.Host.Name, p.client)
+		case p.reply.hungUp && p.reply.lost != 0:
+			open.add("did not get a packet of %d octets before %s hung up", p.reply.sent.Octets, p.server.Host.Name)
 		case p.reply.hungUp:
 			without.add("on which the real server hung up meanwhile")
 		case p.reply.arrived:

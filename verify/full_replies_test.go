@@ -1,7 +1,9 @@
 package verify
 
 import (
+	"context"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/lvsform/lvsform/agent/wire"
@@ -40,14 +42,59 @@ func TestReplyAmongOtherData(t *testing.T) {
 	for i, step := range []struct {
 		now           wire.DataInOf
 		arrived, busy bool
+		lost          int
 	}{
-		{wire.DataInOf{Received: wire.Received{Segments: 1, New: 10}}, false, false},
-		{wire.DataInOf{Received: wire.Received{Segments: 3, New: 20}}, false, true},
-		{wire.DataInOf{Received: wire.Received{Segments: 3, New: 20}}, false, false},
-		{wire.DataInOf{Received: wire.Received{Segments: 4, New: 20}}, true, false},
+		{wire.DataInOf{Received: wire.Received{Segments: 1, New: 10}}, false, false, 1},
+		{wire.DataInOf{Received: wire.Received{Segments: 3, New: 20}}, false, true, 1},
+		{wire.DataInOf{Received: wire.Received{Segments: 3, New: 20}}, false, false, 2},
+		{wire.DataInOf{Received: wire.Received{Segments: 4, New: 20}}, true, false, 2},
 	} {
-		if r.take(step.now); r.arrived != step.arrived || r.busy != step.busy {
+		if r.take(step.now); r.arrived != step.arrived || r.busy != step.busy || r.lost != step.lost {
 			t.Errorf("step %d: %+v", i, r)
+		}
+	}
+}
+
+// altered is a host whose answers are altered.
+type altered struct {
+	wire.Caller
+	alter func(resp any)
+}
+
+func (a altered) Call(ctx context.Context, m wire.Method, req, resp any) error {
+	err := a.Caller.Call(ctx, m, req, resp)
+	a.alter(resp)
+	return err
+}
+
+// What was sent, and nobody could look for, was sent; and a connection that the
+// client no longer has was not ended by the real server.
+func TestReplyThatNobodyCouldLookFor(t *testing.T) {
+	for name, spoil := range map[string]func(*world){
+		"the client cannot be asked": func(w *world) { w.Traffic.Break("client", wire.MethodDataIn) },
+		"the client has it no more": func(w *world) {
+			w.hosts["client"] = altered{w.hosts["client"], func(resp any) {
+				if in, ok := resp.(*wire.DataIn); ok {
+					in.Now = nil
+				}
+			}}
+		},
+	} {
+		inv := topology(t, rr)
+		w := newWorld(t, inv)
+		spoil(w)
+		r, err := Run(t.Context(), inv, w.hosts, Options{Probes: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range r.Services[0].Checks {
+			const want = "had a reply of 1500 octets sent by web1, and whether it came to client is not known"
+			if c.Name == checkFullReplies && (c.Outcome != Unknown || !strings.Contains(c.Evidence, want)) {
+				t.Errorf("%s: %+v", name, c)
+			}
+		}
+		if r.Outcome != Unknown {
+			t.Errorf("%s: %s", name, r.Outcome)
 		}
 	}
 }

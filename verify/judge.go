@@ -401,6 +401,8 @@ func judgeFullSize(ev *evidence) (checks []Check, notes []string) {
 			without.add("whose real server waits for data before it accepts (TCP_DEFER_ACCEPT)")
 		case p.full == nil:
 			open.add("had no packet of full size sent")
+		case p.full.HungUp && p.full.Lost != 0:
+			open.add("had no packet of %d octets acknowledged before the real server hung up", p.full.Octets)
 		case p.full.HungUp:
 			without.add("on which the real server hung up at once")
 		case p.full.Failed != "":

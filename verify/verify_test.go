@@ -160,7 +160,7 @@ func TestJudge(t *testing.T) {
 	// Those whose names do not begin with good.
 	passing := []string{
 		"nobody to ask for the VIP", "unfair turns while others connect",
-		"hung up", "accept deferred", "path MTU discovery", "a repeat", "slow, which passes", "late, which passes", "persistence kept", "persistence from before",
+		"hung up", "hung up after the packet of full size", "accept deferred", "path MTU discovery", "a repeat", "slow, which passes", "late, which passes", "persistence kept", "persistence from before",
 	}
 	for _, test := range []struct {
 		name    string
@@ -548,6 +548,26 @@ func TestJudge(t *testing.T) {
 			ev.probes[1].reply = nil
 			ev.probes[2].reply.arrived, ev.probes[2].reply.hungUp = false, true
 			ev.probes[3].reply.arrived, ev.probes[3].reply.busy = false, true
+		}},
+
+		{"large packets are lost until the real server hangs up", rr, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				reply := ev.probes[i].reply
+				reply.arrived = false
+				reply.take(wire.DataInOf{})
+				reply.take(wire.DataInOf{HungUp: true})
+			}
+			ev.probes[3].full.Acknowledged, ev.probes[3].full.HungUp, ev.probes[3].full.Lost = false, true, 1
+		}},
+		{"hung up after the packet of full size", rr, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				ev.probes[i].socket.State, ev.probes[i].reply = "FIN_WAIT2", nil
+			}
+		}},
+		{"whether large replies came is not known", rr, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				ev.probes[i].reply.arrived, ev.probes[i].reply.unknown = false, true
+			}
 		}},
 
 		{"good arp static", rr + ", arp: static", static("", true)},

@@ -111,6 +111,7 @@ type FullSize struct {
 	Told         *Told          `json:"told,omitempty"`
 	Acknowledged bool           `json:"acknowledged"`
 	HungUp       bool           `json:"hung_up,omitempty"` // the peer ended the connection before
+	Lost         int            `json:"lost,omitempty"`    // how often it was not acknowledged while the connection was open
 	Failed       string         `json:"failed,omitempty"`  // why it was not sent
 
 	// For the packet in the other direction: how large the client's device and
