@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -100,6 +101,14 @@ func (p *probe) beforeDirector(s *inventory.Service) bool {
 	}
 	t := modes.TraitsFor(s, p.server)
 	return t.Local && !t.KeepsDestination
+}
+
+// untold says why nobody saw what became of the probe at its real server.
+func (p *probe) untold() string {
+	if p.server == nil {
+		return "may have come to a real server whose packets could not be told apart"
+	}
+	return fmt.Sprintf("were for %s, whose packets could not be told apart", p.server.Host.Name)
 }
 
 // refused reports whether the client was told that nothing listens, which is an

@@ -189,13 +189,16 @@ func toldTo(told *wire.Told) string {
 // judgeFullReplies checks that a packet of full size came from the real server to
 // the client on each connection that has two ends.
 func judgeFullReplies(ev *evidence) (checks []Check, notes []string) {
-	var wrong, open, without, told tally
+	var wrong, open, untold, without, told tally
+	noSockets := false
 	right, largest, elsewhere := 0, 0, 0
 	for _, p := range ev.probes {
 		switch {
 		case p.failed != "":
-		case p.socket == nil && p.noSockets, p.arrived == nil && p.noArrival:
-			// Who could not be asked is told by the step that failed.
+		case p.socket == nil && p.noSockets:
+			noSockets = true // the step that failed is told below
+		case p.arrived == nil && p.noArrival:
+			untold.add("%s", p.untold())
 		case p.full != nil && p.full.HungUp, p.socket == nil, p.socket.State == "SYN_RECV":
 			elsewhere++ // full-size-packets and real-server-known tell
 		case p.socket.State != "ESTABLISHED":
@@ -229,15 +232,19 @@ func judgeFullReplies(ev *evidence) (checks []Check, notes []string) {
 	for _, line := range told.lines() {
 		notes = append(notes, checkFullReplies+": "+line)
 	}
-	if right+wrong.total()+open.total() == 0 && elsewhere+without.total() != 0 && ev.missing[checkFullReplies] == nil {
+	if right+wrong.total()+open.total()+untold.total() == 0 && !noSockets && elsewhere+without.total() != 0 && ev.missing[checkFullReplies] == nil {
 		return nil, notes
+	}
+	restsOn := []string{checkArrival, checkFullSize}
+	if noSockets {
+		restsOn = append(restsOn, checkServerKnown)
 	}
 	seen := ""
 	if right != 0 {
 		seen = fmt.Sprintf("packets of up to %d octets came back in %s", largest, count(right, "probe"))
 	}
 	return []Check{ev.check(checkFullReplies, finding{
-		wrong: wrong.lines(), open: open.lines(), seen: seen,
+		wrong: wrong.lines(), open: open.lines(), untold: untold.lines(), seen: seen,
 		facts: Facts{Counted: right + wrong.total() + open.total(), Right: right, Octets: largest},
-	}, checkArrival, checkFullSize)}, notes
+	}, restsOn...)}, notes
 }

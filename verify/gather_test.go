@@ -166,7 +166,7 @@ func TestRunWithAFailure(t *testing.T) {
 		{"web1 full-replies", []string{checkFullReplies}},
 		{"client data-in", []string{checkFullReplies}},
 		{"web1 watch-start", []string{checkFullReplies}},
-		{"web1 sockets", []string{checkServerKnown}},
+		{"web1 sockets", []string{checkServerKnown, checkFullReplies}},
 		{"lb watch-start", []string{checkBypass}},
 		{"lb watch-stop", []string{checkBypass}},
 		{"client who-has", []string{checkOneMAC}},

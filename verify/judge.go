@@ -341,7 +341,7 @@ func (p *probe) asArrived() string {
 }
 
 func judgeServerKnown(s *inventory.Service, ev *evidence) Check {
-	var wrong tally
+	var wrong, untold tally
 	connected, known := 0, 0
 	where := "in the connection table of the director and among the sockets of a real server"
 	switch {
@@ -358,7 +358,8 @@ func judgeServerKnown(s *inventory.Service, ev *evidence) Check {
 		_, _, seen := p.saw()
 		switch {
 		case p.row == nil && p.noTable && !s.OnePacket, p.socket == nil && p.noSockets, !seen && p.noArrival:
-			// Who could not be asked is told by the step that failed.
+			// Who could not be asked is told by the step that failed, if one did.
+			untold.add("%s", p.untold())
 		case s.Protocol == inventory.TCP && p.socket == nil && p.row != nil && p.server != nil:
 			wrong.add("given by %s to %s, which does not have the connection", p.director, p.server.Host.Name)
 		case s.OnePacket && seen:
@@ -381,8 +382,8 @@ func judgeServerKnown(s *inventory.Service, ev *evidence) Check {
 	if connected != 0 {
 		seen = fmt.Sprintf("%d of %s found %s", known, count(connected, succeeded(s)+" probe"), where)
 	}
-	f := finding{wrong: wrong.lines(), seen: seen, facts: Facts{Counted: connected, Right: known}}
-	if s.Protocol == inventory.UDP {
+	f := finding{wrong: wrong.lines(), untold: untold.lines(), seen: seen, facts: Facts{Counted: connected, Right: known}}
+	if s.Protocol == inventory.UDP || untold.texts != nil {
 		return ev.check(checkServerKnown, f, checkArrival)
 	}
 	return ev.check(checkServerKnown, f)

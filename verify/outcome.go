@@ -38,6 +38,7 @@ type finding struct {
 	wrong   []string       // what is not as it must be
 	open    []string       // what the evidence cannot tell, though everybody was asked
 	missing []*fault.Error // who could not be asked
+	untold  []string       // what is open, too, if nobody is missing who would have told it
 	seen    string         // what was seen; empty: nothing
 	facts   Facts
 }
@@ -45,6 +46,9 @@ type finding struct {
 // check draws the conclusion.
 func (f finding) check(name string) Check {
 	out := Check{Name: name, Facts: f.facts, Missing: f.missing}
+	if len(f.missing) == 0 {
+		f.open = slices.Concat(f.open, f.untold)
+	}
 	texts := slices.Concat(f.wrong, f.open)
 	for _, m := range f.missing {
 		texts = append(texts, m.Message)

@@ -184,7 +184,7 @@ func judgeDestinationIsServer(s *inventory.Service, ev *evidence, probes []*prob
 
 // judgeTunnelled checks what the requests came in.
 func judgeTunnelled(_ *inventory.Service, ev *evidence, probes []*probe) Check {
-	var wrong, open, right tally
+	var wrong, open, untold, right tally
 	for _, p := range probes {
 		e := p.server.Encapsulation
 		if e.Type == "" {
@@ -193,7 +193,7 @@ func judgeTunnelled(_ *inventory.Service, ev *evidence, probes []*probe) Check {
 		name := p.server.Host.Name
 		switch {
 		case p.wrapped == nil && p.noArrival:
-			// Who could not be asked is told by the step that failed.
+			untold.add("%s", p.untold()) // if no step failed that tells it
 		case p.wrapped == nil && p.arrived != nil && p.arrived.From != p.local:
 			open.add("came to %s from %s instead of %s, and it is not known in what", name, p.arrived.From.Addr(), p.local.Addr())
 		case p.wrapped == nil && p.arrived != nil:
@@ -209,7 +209,7 @@ func judgeTunnelled(_ *inventory.Service, ev *evidence, probes []*probe) Check {
 		}
 	}
 	return ev.check(checkTunnelled, finding{
-		wrong: wrong.lines(), open: open.lines(), seen: strings.Join(right.lines(), ", "), facts: Facts{Counted: right.total() + wrong.total() + open.total(), Right: right.total()},
+		wrong: wrong.lines(), open: open.lines(), untold: untold.lines(), seen: strings.Join(right.lines(), ", "), facts: Facts{Counted: right.total() + wrong.total() + open.total(), Right: right.total()},
 	}, checkArrival)
 }
 

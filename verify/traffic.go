@@ -151,7 +151,8 @@ func (t *trial) watchTrouble(h *inventory.Host, err error) {
 	t.blind[h] = true
 	if slices.Contains(t.service.Directors, h) {
 		t.ev.trouble(checkReplies, err)
-	} else {
+	}
+	if slices.Contains(serverHosts(t.service), h) {
 		t.ev.trouble(checkArrival, err)
 	}
 }

@@ -399,6 +399,23 @@ func TestJudge(t *testing.T) {
 			}
 		}},
 
+		// A busy real server's watch counts what it cannot tell apart, and no step fails.
+		{"tun, packets of one real server not told apart", tun, func(_ *inventory.Service, ev *evidence) {
+			for _, i := range []int{1, 3} {
+				ev.probes[i].wrapped, ev.probes[i].arrived, ev.probes[i].noArrival, ev.probes[i].reply = nil, nil, true, nil
+			}
+		}},
+		{"udp, packets not told apart", dns, func(_ *inventory.Service, ev *evidence) {
+			for i := range ev.probes {
+				ev.probes[i].arrived, ev.probes[i].noArrival = nil, true
+			}
+		}},
+		{"udp, packets of one real server not told apart", dns, func(_ *inventory.Service, ev *evidence) {
+			for _, i := range []int{1, 3} {
+				ev.probes[i].arrived, ev.probes[i].noArrival = nil, true
+			}
+		}},
+
 		{"good fullnat", fullnat, pass},
 		{"good fullnat, the VIP is an address of the director", nodePort, pass},
 		{"fullnat, source of another NIC", strings.Replace(fullnat, "local_addresses: [192.0.2.40, 192.0.2.41], ", "", 1), func(_ *inventory.Service, ev *evidence) {
