@@ -29,6 +29,7 @@ type fullReply struct {
 	hungUp  bool // before it was there
 	busy    bool // the real server's program sent something meanwhile
 	unknown bool // nobody could say whether it came
+	larger  int  // octets of those that were lost; it is as large as the client announced now
 	lost    int  // rounds in which it did not come to an open connection
 }
 
@@ -73,21 +74,42 @@ func (p *probe) waitsForReply() bool {
 // or else what the client's device and route take. What the client announced
 // itself may come from a path MTU that it remembers and will forget.
 func (p *probe) replyOctets() int {
-	headers := 40
-	if p.local.Addr().Is6() {
-		headers = 60
-	}
-	const none = 536 // without the option (RFC 9293, 3.7.1)
-	came := p.full.Announced
-	if p.arrived != nil {
-		if came = int(p.arrived.MSS); came == 0 {
-			came = none
-		}
-	}
-	if came < p.full.Announced || p.arrived == nil {
-		return min(came+headers, p.full.Reply)
+	asCame := p.asMSSCame()
+	if p.arrived == nil || asCame < p.full.Announced+p.headers() || p.reply != nil && p.reply.larger != 0 {
+		return min(asCame, p.full.Reply)
 	}
 	return p.full.Reply
+}
+
+// asMSSCame is what the MSS that came to the real server allows.
+func (p *probe) asMSSCame() int {
+	const none = 536 // without the option (RFC 9293, 3.7.1)
+	switch {
+	case p.arrived == nil:
+		return p.full.Announced + p.headers()
+	case p.arrived.MSS == 0:
+		return none + p.headers()
+	default:
+		return int(p.arrived.MSS) + p.headers()
+	}
+}
+
+// headers are what a packet has beside the largest segment.
+func (p *probe) headers() int {
+	if p.local.Addr().Is6() {
+		return 60
+	}
+	return 40
+}
+
+// tryLess has a smaller packet sent after some that were lost, where it is not
+// known how large the real server's are: the client has announced less than its
+// device takes, for a path MTU that it remembers, so it does not show whether
+// somebody on the way lowers the MSS to as much.
+func (p *probe) tryLess() {
+	if p.waitsForReply() && p.reply.lost >= replyRounds/2 && p.reply.larger == 0 && p.reply.sent.Octets > p.asMSSCame() {
+		p.reply.larger = p.reply.sent.Octets
+	}
 }
 
 // sendOnce reports whether there was something to send.
@@ -160,6 +182,7 @@ func (t *trial) lookForReplies(ctx context.Context, wait time.Duration) (missing
 					p.reply.take(now)
 				}
 			}
+			p.tryLess()
 			missing = missing || p.waitsForReply()
 		}
 	}
@@ -213,6 +236,9 @@ func judgeFullReplies(ev *evidence) (checks []Check, notes []string) {
 			open.add("did not get a packet of %d octets before %s hung up", p.reply.sent.Octets, p.server.Host.Name)
 		case p.reply.hungUp:
 			without.add("on which the real server hung up meanwhile")
+		case p.reply.arrived && p.reply.larger != 0:
+			open.add("got a packet of %d octets from %s, and none of %d: %s remembers a path MTU, so it is not known whether the MSS is lowered on the way",
+				p.reply.sent.Octets, p.server.Host.Name, p.reply.larger, p.client)
 		case p.reply.arrived:
 			right++
 			largest = max(largest, p.reply.sent.Octets)

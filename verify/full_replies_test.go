@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/lvsform/lvsform/agent/wire"
@@ -55,15 +56,18 @@ func TestReplyAmongOtherData(t *testing.T) {
 	}
 }
 
-// altered is a host whose answers are altered.
+// altered is a host whose answers are altered, one at a time.
 type altered struct {
 	wire.Caller
-	alter func(resp any)
+	mu    *sync.Mutex
+	alter func(req, resp any)
 }
 
 func (a altered) Call(ctx context.Context, m wire.Method, req, resp any) error {
 	err := a.Caller.Call(ctx, m, req, resp)
-	a.alter(resp)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.alter(req, resp)
 	return err
 }
 
@@ -73,7 +77,7 @@ func TestReplyThatNobodyCouldLookFor(t *testing.T) {
 	for name, spoil := range map[string]func(*world){
 		"the client cannot be asked": func(w *world) { w.Traffic.Break("client", wire.MethodDataIn) },
 		"the client has it no more": func(w *world) {
-			w.hosts["client"] = altered{w.hosts["client"], func(resp any) {
+			w.hosts["client"] = altered{w.hosts["client"], new(sync.Mutex), func(_, resp any) {
 				if in, ok := resp.(*wire.DataIn); ok {
 					in.Now = nil
 				}
@@ -94,6 +98,64 @@ func TestReplyThatNobodyCouldLookFor(t *testing.T) {
 			}
 		}
 		if r.Outcome != Unknown {
+			t.Errorf("%s: %s", name, r.Outcome)
+		}
+	}
+}
+
+// Where the client remembers a path MTU, it does not show whether somebody lowers
+// the MSS on the way to as much. Then larger packets than that prove nothing.
+func TestReplyToAClientThatRemembersAPathMTU(t *testing.T) {
+	const announced = 1360
+	for name, test := range map[string]struct {
+		mss      uint16 // as it came to the real server
+		takes    int    // octets that the way takes
+		outcome  Outcome
+		evidence string
+	}{
+		"all come":              {announced, 1500, Passed, "packets of up to 1500 octets came back in 2 probes"},
+		"as large as announced": {announced, 1400, Unknown, "1 probe got a packet of 1400 octets from web1, and none of 1500: client remembers a path MTU, so it is not known whether the MSS is lowered on the way"},
+		"none comes":            {announced, 1300, Failed, "connected, but a packet of 1400 octets from web1 did not come to client"},
+		"lowered further":       {1300, 1400, Passed, "packets of up to 1340 octets came back in 2 probes"},
+	} {
+		inv := topology(t, rr)
+		w := newWorld(t, inv)
+		var mu sync.Mutex
+		sent := map[netip.AddrPort]int{}
+		for _, h := range []string{"client", "remote", "web1", "web2"} {
+			w.hosts[h] = altered{w.hosts[h], &mu, func(req, resp any) {
+				switch resp := resp.(type) {
+				case *wire.FullSizes:
+					for i := range resp.Sent {
+						resp.Sent[i].Announced = announced
+					}
+				case *wire.Watched:
+					for i := range resp.Seen {
+						resp.Seen[i].MSS = test.mss
+					}
+				case *wire.FullReplies:
+					for _, r := range req.(wire.FullRepliesRequest).Replies {
+						sent[r.To] = r.Octets
+					}
+				case *wire.DataIn:
+					for i := range resp.Now {
+						if sent[resp.Now[i].Local] > test.takes {
+							resp.Now[i].Received = wire.Received{}
+						}
+					}
+				}
+			}}
+		}
+		r, err := Run(t.Context(), inv, w.hosts, Options{Probes: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range r.Services[0].Checks {
+			if c.Name == checkFullReplies && (c.Outcome != test.outcome || !strings.Contains(c.Evidence, test.evidence)) {
+				t.Errorf("%s: %+v", name, c)
+			}
+		}
+		if r.Outcome != test.outcome {
 			t.Errorf("%s: %s", name, r.Outcome)
 		}
 	}
