@@ -176,7 +176,7 @@ func (all *FullSizes) Of(s Segment, octets int) (*FullSize, error) {
 	if f.Octets < headers(s.To.Addr()) {
 		return nil, fmt.Errorf("a TCP packet of %d octets is not possible", f.Octets)
 	}
-	way.packets[ports{s.From.Port(), s.To.Port()}] = f
+	way.packets[f.ports()] = f
 	return f, nil
 }
 
@@ -239,8 +239,13 @@ func (f *FullSize) Acknowledged() (acknowledged, open bool) {
 	if err != nil || info.State != unix.BPF_TCP_ESTABLISHED {
 		return false, false
 	}
-	return acknowledges(f.before, countedOf(info)), true
+	if acknowledged = acknowledges(f.before, countedOf(info)); acknowledged {
+		delete(f.way.packets, f.ports()) // it got through, whatever is told of others
+	}
+	return acknowledged, true
 }
+
+func (f *FullSize) ports() ports { return ports{f.segment.From.Port(), f.segment.To.Port()} }
 
 // acknowledges reports whether more segments without data came in than can have
 // asked for one that was sent. Data is answered, too, once a segment at most.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/net/bpf"
@@ -138,7 +139,9 @@ func (w *rawWay) ipv4Header(payload int) []byte {
 	return h
 }
 
-// hear reads the socket's queue of errors (ip(7), IP_RECVERR).
+// hear reads the socket's queue of errors (ip(7), IP_RECVERR). What a router tells
+// of one packet holds for all on the way: it does not tell it of each (RFC 1812,
+// 4.3.2.8).
 func (w *rawWay) hear() []*FullSize {
 	var out []*FullSize
 	quoted, control := make([]byte, watchSnap), make([]byte, 512)
@@ -148,12 +151,18 @@ func (w *rawWay) hear() []*FullSize {
 			return out // empty
 		}
 		mtu, by := toldMTU(control[:m])
-		f := w.quoted(quoted[:n])
-		if f == nil || mtu < leastMTU || mtu >= f.Octets || mtu < headers(w.to) {
+		if w.quoted(quoted[:n]) == nil || mtu < leastMTU || mtu < headers(w.to) {
 			continue
 		}
-		f.Octets, f.Told, f.ToldBy = mtu, mtu, by
-		out = append(out, f)
+		for _, f := range w.packets {
+			if f.Octets <= mtu {
+				continue
+			}
+			f.Octets, f.Told, f.ToldBy = mtu, mtu, by
+			if !slices.Contains(out, f) {
+				out = append(out, f)
+			}
+		}
 	}
 }
 

@@ -541,13 +541,26 @@ func TestFullSizeOfAWayThatTells(t *testing.T) {
 			if f.Octets != 1500 || standing.Reply != 1500 {
 				t.Errorf("%s: %d octets, a reply of %d", ip, f.Octets, standing.Reply)
 			}
+			// One that goes the same way, and is not told of.
+			besides, err := all.Of(Segment{From: netip.AddrPortFrom(standing.From.Addr(), 1), To: to}, 1500)
+			if err != nil {
+				return err
+			}
+			small, err := all.Of(Segment{From: netip.AddrPortFrom(standing.From.Addr(), 2), To: to}, 800)
+			if err != nil {
+				return err
+			}
 			if err := f.Send(); err != nil {
 				return err
 			}
 			s.tooBig(unix.IPPROTO_TCP, netip.AddrPortFrom(standing.From.Addr(), standing.From.Port()+1), to, 1300) // another connection's
 			s.tooBig(unix.IPPROTO_TCP, standing.From, to, 1350)
-			if !soon(func() bool { return all.Hear() != nil }) || f.Octets != 1350 || f.Told != 1350 || f.ToldBy != to.Addr() {
+			var told []*FullSize
+			if !soon(func() bool { told = all.Hear(); return told != nil }) || f.Octets != 1350 || f.Told != 1350 || f.ToldBy != to.Addr() {
 				t.Errorf("%s: %d octets after %s told %d", ip, f.Octets, f.ToldBy, f.Told)
+			}
+			if len(told) != 2 || besides.Octets != 1350 || besides.ToldBy != to.Addr() || small.Octets != 800 || small.Told != 0 {
+				t.Errorf("%s: %d packets were told of: besides %d octets, and %d of a small one", ip, len(told), besides.Octets, small.Octets)
 			}
 			if err := f.Send(); err != nil {
 				return err
