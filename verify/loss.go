@@ -42,19 +42,33 @@ func tellsChance(s *inventory.Service) int {
 // chose as it is, and a service that may have no room for more connections.
 func (t *trial) openMore(ctx context.Context) {
 	_, again, _ := repeated(t.ev)
-	more := min(tellsChance(t.service), maxProbes) - len(t.ev.probes)
-	if again == 0 || more <= 0 || t.opts.Probes > 0 {
+	more := tellsChance(t.service) - len(t.ev.probes)
+	if again == 0 || more <= 0 || t.opts.Probes > 0 || roomOf(t.service) != nil {
 		return
-	}
-	for _, r := range t.service.RealServers {
-		if r.UpperThreshold != 0 {
-			return
-		}
 	}
 	each := (more + len(t.targets) - 1) / len(t.targets)
 	for _, to := range t.targets {
 		t.openFrom(ctx, to, each)
 	}
+}
+
+// roomOf is a real server that takes so many connections at most; nil if none does.
+func roomOf(s *inventory.Service) *inventory.RealServer {
+	for _, r := range s.RealServers {
+		if r.UpperThreshold != 0 {
+			return r
+		}
+	}
+	return nil
+}
+
+// wouldTell says what would tell chance from a bad way.
+func wouldTell(s *inventory.Service) string {
+	more := tellsChance(s)
+	if r := roomOf(s); r != nil {
+		return fmt.Sprintf("%d would tell, for which there may be no room: %s has upper_threshold: %d", more, r.Host.Name, r.UpperThreshold)
+	}
+	return fmt.Sprintf("--probes %d would tell", more)
 }
 
 // judgeLoss checks that few requests had to be sent again: the network lost them,
@@ -74,7 +88,7 @@ func judgeLoss(s *inventory.Service, ev *evidence) (c Check, notes []string) {
 	case !tooMany(s, again, answered):
 		notes = []string{fmt.Sprintf("%s: %s, where %d %% may", checkLoss, f.seen, s.Loss)}
 	case again == 1 && answered < tellsChance(s):
-		f.open = []string{fmt.Sprintf("one repeat among so few probes can be chance, and --probes %d would tell", tellsChance(s))}
+		f.open = []string{"one repeat among so few probes can be chance, and " + wouldTell(s)}
 	default:
 		f.wrong = []string{fmt.Sprintf("more than %d %% of the requests had to be sent again: packets are lost on the way, or dropped", s.Loss)}
 	}

@@ -478,6 +478,9 @@ func TestJudge(t *testing.T) {
 		{"a repeat among few", rr, func(_ *inventory.Service, ev *evidence) {
 			ev.probes[1].repeats, ev.probes[1].took = 1, 1021*time.Millisecond
 		}},
+		{"a repeat among few with a threshold", strings.Replace(rr, "[web1,", "[{host: web1, upper_threshold: 4},", 1), func(_ *inventory.Service, ev *evidence) {
+			ev.probes[1].repeats, ev.probes[1].took = 1, 1021*time.Millisecond
+		}},
 		{"many repeats", rr, func(_ *inventory.Service, ev *evidence) {
 			for i := range ev.probes[:2] {
 				ev.probes[i].repeats, ev.probes[i].took = i+1, time.Duration(3*i+1)*time.Second
