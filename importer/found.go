@@ -28,6 +28,9 @@ func Inventory(f *read.Found, hints Hints) (*Result, error) {
 	}
 	b.addNetworks()
 	if hints.Lab {
+		if hints.NIC == labNIC {
+			b.ask("--nic %s: a lab has a NIC of this name on every host; say another name", labNIC)
+		}
 		b.labDirector()
 	}
 	b.addDirector()
@@ -50,6 +53,9 @@ func Inventory(f *read.Found, hints Hints) (*Result, error) {
 	b.addSettings()
 	if hints.Lab {
 		b.addLab()
+		if len(b.unknown) != 0 {
+			return nil, b.unknown
+		}
 	}
 	return b.finish(hints)
 }

@@ -166,6 +166,7 @@ func (b *builder) avoidLab() {
 			continue
 		}
 		n.Name, _ = b.assumedNIC()
+		b.forget(n, "")
 		b.assume(n, "", fmt.Sprintf("%s: NIC %s", h.Name, n.Name), madeUp)
 		for _, s := range b.inv.Services {
 			if s.VIPDevice == labNIC {
@@ -215,7 +216,7 @@ func (b *builder) leaveUndecided() {
 	})
 }
 
-// speak gives a host an address of another's family.
+// speak gives a host an address of another's family, if there is one left.
 func (b *builder) speak(h *inventory.Host, other netip.Addr) {
 	for _, n := range h.NICs {
 		if addressLike(n, other).IsValid() {
@@ -238,6 +239,9 @@ func (b *builder) speak(h *inventory.Host, other netip.Addr) {
 		}
 	}
 	p := b.freePrefix(other.Is4())
+	if !p.IsValid() {
+		return
+	}
 	n.Network.Prefixes = append(n.Network.Prefixes, p)
 	b.assume(n.Network, "", fmt.Sprintf("network %s: prefix %s", n.Network.Name, p), madeUp)
 	b.addAddress(n, b.free(p))
@@ -253,24 +257,57 @@ func addressLike(n *inventory.NIC, other netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// freePrefix is a network that has nothing of the sketch in it: of those for
-// benchmarks (RFC 2544), or of unique local addresses (RFC 4193).
+// labRanges are those that a lab's networks are made in: for benchmarks (RFC
+// 2544), then such as topologies have, too (RFC 6598, RFC 1918), or unique local
+// addresses (RFC 4193).
+func labRanges(four bool) []netip.Prefix {
+	if !four {
+		return []netip.Prefix{netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 'l', 'v', 's', 'f', 'm'}), 48)}
+	}
+	return []netip.Prefix{
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 19}), 16), netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18}), 16),
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10), netip.PrefixFrom(netip.AddrFrom4([4]byte{10}), 8),
+	}
+}
+
+// freePrefix is a network that has nothing of the sketch in it. Where there is
+// none it is invalid, and another is asked for.
 func (b *builder) freePrefix(four bool) netip.Prefix {
-	const most = 512 // in 198.18.0.0/15
-	for i := range most {
-		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 19 - byte(i>>8), byte(i), 0}), usualBits4)
-		if !four {
-			p = netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 'l', 'v', 's', 'f', 'm', byte(i >> 8), byte(i)}), usualBits6)
-		}
-		inUse := b.overlaps(p)
-		for a := range b.taken {
-			inUse = inUse || p.Contains(a)
-		}
-		if !inUse {
-			return p
+	for _, within := range labRanges(four) {
+		for p := usualPrefix(within.Addr()); within.Contains(p.Addr()); p = nextPrefix(p) {
+			inUse := b.overlaps(p)
+			for a := range b.taken {
+				if inUse {
+					break
+				}
+				inUse = p.Contains(a)
+			}
+			if !inUse {
+				return p
+			}
 		}
 	}
-	return netip.Prefix{} // a source is not that long
+	ranges := "198.18.0.0/15, 100.64.0.0/10 and 10.0.0.0/8"
+	if !four {
+		ranges = labRanges(four)[0].String()
+	}
+	why := fmt.Sprintf("no %s network is left for the lab: networks of the source have all of %s; say --network NAME=PREFIX with a longer prefix for one of them", family(four), ranges)
+	if !slices.Contains(b.unknown, why) {
+		b.ask("%s", why)
+	}
+	return netip.Prefix{}
+}
+
+// nextPrefix is the usual prefix after one.
+func nextPrefix(p netip.Prefix) netip.Prefix {
+	bytes := p.Addr().AsSlice()
+	for i := p.Bits()/8 - 1; i >= 0; i-- {
+		if bytes[i]++; bytes[i] != 0 {
+			break
+		}
+	}
+	a, _ := netip.AddrFromSlice(bytes)
+	return netip.PrefixFrom(a, p.Bits())
 }
 
 // addRouter makes the host between the networks. It is where the VIPs are, and
@@ -325,11 +362,16 @@ func (b *builder) joinLab(h *inventory.Host, n *inventory.Network) {
 	}
 }
 
-// addClient makes a client in a network of its own, behind the router.
+// addClient makes a client in a network of its own, behind the router, if there
+// is one left.
 func (b *builder) addClient(router *inventory.Host) {
 	n := b.inv.Networks[0]
 	for i, four := range b.families() {
-		if p := b.freePrefix(four); i == 0 {
+		p := b.freePrefix(four)
+		if !p.IsValid() {
+			return
+		}
+		if i == 0 {
 			n = b.addNetwork(p, "clients")
 			b.assume(n, "", "network "+n.Name, madeUp)
 		} else {

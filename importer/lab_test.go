@@ -1,6 +1,7 @@
 package importer_test
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -270,6 +271,92 @@ real_server 2001:db8::5 80 {
 				}
 			}
 		})
+	}
+}
+
+// A source may have the networks that a lab takes first.
+func TestLabOfTakenNetworks(t *testing.T) {
+	const service = `virtual_server 198.18.0.30 80 {
+lb_kind DR
+protocol TCP
+real_server 198.18.0.4 80 {
+}
+}
+`
+	told := func(prefixes ...string) (out []importer.NamedPrefix) {
+		for _, p := range prefixes {
+			out = append(out, importer.NamedPrefix{Name: "told", Prefix: netip.MustParsePrefix(p)})
+		}
+		return out
+	}
+	for _, c := range []struct {
+		text  string
+		hints importer.Hints
+		want  string // the client's network
+	}{
+		{service, importer.Hints{}, "198.19.0.0/24"},
+		{service, importer.Hints{Networks: told("198.18.0.0/15")}, "100.64.0.0/24"},
+		{"vrrp_instance web {\nvirtual_ipaddress {\n198.18.0.30/15\n}\n}\n" + service, importer.Hints{}, "100.64.0.0/24"},
+		{strings.Replace(service, "real_server", "real_server 100.64.0.4 80 {\n}\nreal_server", 1), importer.Hints{Networks: told("198.18.0.0/15", "100.64.0.0/10")}, "10.0.0.0/24"},
+	} {
+		r := labOfKeepalived(t, c.text, c.hints)
+		for _, n := range r.Inventory.Networks {
+			if n.Name == "clients" && n.Prefixes[0].String() != c.want {
+				t.Errorf("%v: the client is in %s, want %s", c.hints.Networks, n.Prefixes[0], c.want)
+			}
+		}
+	}
+	for _, none := range []struct {
+		dump string
+		told []importer.NamedPrefix
+		want string
+	}{
+		{"-A -t 198.18.0.30:80 -s rr\n-a -t 198.18.0.30:80 -r 100.64.0.4:80 -g\n-a -t 198.18.0.30:80 -r 10.0.0.4:80 -g\n", told("198.18.0.0/15", "100.64.0.0/10", "10.0.0.0/8"),
+			"no IPv4 network is left for the lab: networks of the source have all of 198.18.0.0/15, 100.64.0.0/10 and 10.0.0.0/8; say --network NAME=PREFIX with a longer prefix for one of them"},
+		{"-A -t [fd00::30]:80 -s rr\n-a -t [fd00::30]:80 -r [fd00::4]:80 -g\n", told("fd00::/8"),
+			"no IPv6 network is left for the lab: networks of the source have all of fd6c:7673:666d::/48; say --network NAME=PREFIX with a longer prefix for one of them"},
+	} {
+		found, err := read.IPVSAdm("dump", []byte(none.dump))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = importer.Inventory(found, importer.Hints{Source: "dump", File: "lab.yaml", NIC: "eth0", Lab: true, Networks: none.told})
+		var unknown importer.Unknown
+		if !errors.As(err, &unknown) || unknown.Error() != none.want {
+			t.Errorf("%v: %v", none.told, err)
+		}
+	}
+}
+
+// A lab has a NIC of its own on every host, so no NIC gets that name.
+func TestLabOfItsOwnNIC(t *testing.T) {
+	found, err := read.IPVSAdm("dump", []byte("-A -t 192.0.2.30:80 -s rr\n-a -t 192.0.2.30:80 -r 192.0.2.4:80 -g\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = importer.Inventory(found, importer.Hints{Source: "dump", File: "lab.yaml", NIC: "mgmt0", Lab: true})
+	const want = "--nic mgmt0: a lab has a NIC of this name on every host; say another name"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+// Nothing is assumed of a NIC under a name that it does not keep.
+func TestLabRenamesNIC(t *testing.T) {
+	r := labOfKeepalived(t, `vrrp_instance web {
+interface mgmt0
+}
+virtual_server 192.0.2.30 80 {
+protocol TCP
+lb_kind DR
+real_server 192.0.2.4 80 {
+}
+}
+`, importer.Hints{})
+	for _, n := range r.Assumed {
+		if strings.Contains(n.What, "mgmt0") || strings.Contains(n.Why, "VRRP's interface") {
+			t.Errorf("%v, and it has another name\n%s", n, r.Text)
+		}
 	}
 }
 

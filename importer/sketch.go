@@ -3,6 +3,7 @@ package importer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lvsform/lvsform/importer/read"
@@ -58,6 +59,17 @@ func (d *sketch) assume(of any, key, what, why string) {
 		}
 		d.comments[place] = before + "; " + why
 	}
+}
+
+// forget takes back what is assumed of a value.
+func (d *sketch) forget(of any, key string) {
+	place := at{of, key}
+	delete(d.comments, place)
+	d.assumed = slices.DeleteFunc(d.assumed, func(n Note) bool {
+		told := d.told[assumption{place, n}]
+		delete(d.told, assumption{place, n})
+		return told
+	})
 }
 
 // finish writes the sketch, and leaves out what an inventory refuses.
