@@ -253,3 +253,31 @@ func FuzzInclude(f *testing.F) {
 		}
 	})
 }
+
+// A line that is not put in and opens or closes a block leaves unknown which
+// lines are in which block: that is said, and nothing of the braces after it.
+func TestBlocksOfLinesNotPutIn(t *testing.T) {
+	const repeated = "a repeated line opens or closes a block, and repeated lines are not put in; write out the lines that it stands for"
+	const long = "a line with $RS opens or closes a block, and definitions of several lines are not put in; write the definition in one line"
+	for _, c := range []struct {
+		lines string // from line 4 on
+		want  string
+	}{
+		{"~SEQ(i,4,6) real_server 192.0.2.$i 80 {\nweight 5\n}\n", "f:4: " + repeated},
+		{"~LST(a,192.0.2.4,192.0.2.5) real_server $a 80\n{\nweight 5\n}\n", "f:4: " + repeated},
+		{"real_server 192.0.2.4 80 {\n~SEQ(i,1,2) }\n", "f:5: " + repeated},
+		{"$S=~SEQ(i,4,6)\n$S real_server 192.0.2.$i 80 {\n}\n~SEQ(i,7,8) real_server 192.0.2.$i 80 {\n}\n", "f:5: " + repeated + "\nf:7: " + repeated},
+		{"$RS=192.0.2.4 \\\n80\n\nreal_server $RS {\nweight 5\n}\n", "f:7: " + long},
+		{"$RS=192.0.2.4 \\\n80\n\nreal_server $RS\n{\nweight 5\n}\n", "f:7: " + long},
+	} {
+		_, err := Keepalived("f", []byte("virtual_server 192.0.2.30 80 {\nprotocol TCP\nlb_kind DR\n"+c.lines+"}\nvirtual_server 192.0.2.30 81 {\n"), Around{})
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%s\n got %v\nwant %s", c.lines, err, c.want)
+		}
+	}
+	// A whole block in such a line is left out with it.
+	found, err := Keepalived("f", []byte("virtual_server 192.0.2.30 80 {\nprotocol TCP\nlb_kind DR\n~SEQ(i,4,6) real_server 192.0.2.${i} 80 { weight 5 }\nreal_server 192.0.2.9 80 {\n}\n}\n"), Around{})
+	if err != nil || len(found.Services) != 1 || len(found.Services[0].RealServers) != 1 || len(found.Left) != 1 {
+		t.Errorf("%v %v", found, err)
+	}
+}

@@ -41,9 +41,15 @@ type blockReader struct {
 	size     int    // bytes of all files
 	stopped  bool   // too much: nothing more is read
 
-	conditional int    // the line before, where it is for a config-id that may be the director's; else 0
-	text        string // that line's first word
-	blind       bool   // which blocks there are depends on the config-id
+	before *blockLeft // the line before, where it is not read
+	blind  bool       // which blocks there are is not known
+}
+
+// blockLeft is what to say of a line that is not read, where it has a brace
+// whose other one is elsewhere.
+type blockLeft struct {
+	line      int
+	what, fix string
 }
 
 func (t *source) statements(data []byte, around Around) []*statement {
@@ -139,15 +145,18 @@ func (b *blockReader) decomment(line int, s string) string {
 // readLine reads a line that is not empty. It reports whether it is the first
 // of a definition of several lines.
 func (b *blockReader) readLine(line int, s string) bool {
-	if s[0] == '{' && b.conditional != 0 {
-		b.blindBlock(b.conditional, b.text)
+	if s[0] == '{' && b.before != nil {
+		b.blindBlock(*b.before)
 	}
-	b.conditional = 0
+	b.before = nil
 	own, mine := b.mine(line, s)
 	if !mine || b.blind {
+		if mine {
+			b.repeated(line, own)
+		}
 		// Where the id is not told, its lines go with it.
 		_, value, ok := definition(own)
-		return b.around.ConfigID == "" && ok && strings.HasSuffix(value, `\`)
+		return (b.around.ConfigID == "" || b.blind) && ok && strings.HasSuffix(value, `\`)
 	}
 	s = own
 	if name, value, ok := definition(s); ok {
@@ -186,7 +195,9 @@ func (b *blockReader) repeated(line int, s string) bool {
 	if !strings.HasPrefix(s, "~SEQ") && !strings.HasPrefix(s, "~LST") {
 		return false
 	}
-	b.left(line, masked(strings.Fields(s)), "repeated lines are not put in")
+	b.notPutIn(s, "repeated lines are not put in", blockLeft{
+		line, "a repeated line opens or closes a block, and repeated lines are not put in", "write out the lines that it stands for",
+	})
 	return true
 }
 
@@ -202,11 +213,11 @@ func (b *blockReader) mine(line int, s string) (rest string, mine bool) {
 	own := b.around.ConfigID
 	text := word + " " + masked(strings.Fields(rest))
 	switch {
-	case own == "" && balance(rest) != 0:
-		b.blindBlock(line, word)
 	case own == "":
-		b.conditional, b.text = line, word
-		b.left(line, text, "the line is for hosts with this config-id only, and the director's is not told; --director NAME=ADDRESS does: NAME is its config-id")
+		b.notPutIn(rest, "the line is for hosts with this config-id only, and the director's is not told; --director NAME=ADDRESS does: NAME is its config-id", blockLeft{
+			line, fmt.Sprintf("a block that is for %s only, and the director's config-id is not told", word),
+			"say --director NAME=ADDRESS: NAME is its config-id",
+		}, word)
 	case rest == "": // keepalived does not read it either
 	case (id == own) != other:
 		return rest, true
@@ -216,10 +227,20 @@ func (b *blockReader) mine(line int, s string) (rest string, mine bool) {
 	return rest, false
 }
 
-// blindBlock reports a block that is there or not, depending on the config-id.
-func (b *blockReader) blindBlock(line int, word string) {
-	b.blind = !b.problem(line, fmt.Sprintf("a block that is for %s only, and the director's config-id is not told", word),
-		"say --director NAME=ADDRESS: NAME is its config-id")
+// notPutIn leaves out a line, with words before it. Where it opens or closes a
+// block, or the next line does, that is a problem.
+func (b *blockReader) notPutIn(s, why string, block blockLeft, before ...string) {
+	if balance(s) != 0 {
+		b.blindBlock(block)
+		return
+	}
+	b.before = &block
+	b.left(block.line, strings.TrimSpace(strings.Join(append(before, masked(strings.Fields(s))), " ")), why)
+}
+
+// blindBlock reports a block that is there or not, depending on what is not known.
+func (b *blockReader) blindBlock(block blockLeft) {
+	b.blind = !b.problem(block.line, block.what, block.fix)
 }
 
 // balance is how many blocks the line opens more than it closes.
@@ -284,7 +305,9 @@ func (b *blockReader) expand(line int, s string) (string, bool) {
 		i += from
 		name, length := reference(s[i:])
 		if b.long[name] {
-			b.left(line, masked(strings.Fields(s)), "definitions of several lines are not put in")
+			b.notPutIn(s, "definitions of several lines are not put in", blockLeft{
+				line, fmt.Sprintf("a line with $%s opens or closes a block, and definitions of several lines are not put in", name), "write the definition in one line",
+			})
 			return "", false
 		}
 		value, known := b.definitions[name]
