@@ -127,6 +127,7 @@ func (b *builder) addLab() {
 		}
 		b.speak(b.director, s.VIP)
 		for _, r := range s.RealServers {
+			b.speak(b.director, r.Host.NICs[0].Addresses[0].Addr()) // towards which its tunnel leads
 			b.speak(r.Host, s.VIP)
 		}
 	}

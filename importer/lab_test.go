@@ -360,6 +360,22 @@ real_server 192.0.2.4 80 {
 	}
 }
 
+// A tunnel may lead to a real server of the other family than the VIP.
+func TestLabOfTunnelsOfOtherFamily(t *testing.T) {
+	for _, dump := range []string{
+		"-A -t [2001:db8::30]:80 -s rr\n-a -t [2001:db8::30]:80 -r 10.0.0.4:80 -i\n",
+		"-A -t 192.0.2.30:80 -s rr\n-a -t 192.0.2.30:80 -r [2001:db8::4]:80 -i\n",
+	} {
+		found, err := read.IPVSAdm("dump", []byte(dump))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := labOf(t, found); len(r.Left) != 0 || len(r.Inventory.Services) != 1 {
+			t.Errorf("%v\n%s", r.Left, r.Text)
+		}
+	}
+}
+
 // A lab asks of its director what the dump tells.
 func TestLawOfLabs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
