@@ -103,7 +103,11 @@ func (k *Kernel) Observe(ctx context.Context, asked []state.ID) (state.Host, []s
 	}{
 		{"fou ports", k.observeFOUPorts},
 		{"addresses", func(_ context.Context, h state.Host) error { return k.observeAddresses(h, names) }},
-		{"routes", func(_ context.Context, h state.Host) error { return k.observeRoutes(h, names) }},
+		{"routes", func(_ context.Context, h state.Host) error {
+			left, err := k.observeRoutes(h, names)
+			missing = append(missing, left...)
+			return err
+		}},
 		{"neighbours", func(_ context.Context, h state.Host) error { return k.observeNeighbours(h, names) }},
 		{"firewall rules", observeRules},
 		{"IPVS", k.observeIPVS},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -13,21 +14,39 @@ import (
 
 // observeRoutes reads the unicast routes of the main table that someone set,
 // one per destination and metric. Those the vocabulary has no words for are
-// left out, and doRoute leaves them alone.
-func (k *Kernel) observeRoutes(host state.Host, names map[int]string) error {
+// told of as missing, and doRoute leaves them alone.
+func (k *Kernel) observeRoutes(host state.Host, names map[int]string) ([]state.Missing, error) {
+	var missing []state.Missing
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		routes, err := k.listRoutes(family)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for _, same := range routes {
-			item, ok := routeItem(same[0], names)
-			if ok && len(same) == 1 {
-				host.Put(item)
-			}
-		}
+		missing = append(missing, putRoutes(host, routes, names)...)
 	}
-	return nil
+	slices.SortFunc(missing, func(a, b state.Missing) int { return state.Compare(a.ID, b.ID) })
+	return missing, nil
+}
+
+// putRoutes adds the routes to what was observed, and returns, in any order,
+// the places of those that are left out.
+func putRoutes(host state.Host, routes map[routeKey][]netlink.Route, names map[int]string) []state.Missing {
+	var missing []state.Missing
+	for key, same := range routes {
+		item, without := routeItem(same[0], names)
+		why := ""
+		switch {
+		case len(same) > 1:
+			why = fmt.Sprintf("the host has %d with this metric, which lvsform could not put back", len(same))
+		case without != "":
+			why = fmt.Sprintf("the host has one with %s, which lvsform could not put back", without)
+		default:
+			host.Put(item)
+			continue
+		}
+		missing = append(missing, state.Missing{ID: state.IDOf(state.Route{To: key.to, Metric: key.metric}), Why: why})
+	}
+	return missing
 }
 
 // routeKey is what the kernel, and state.Route's Key, tell routes apart by.
@@ -43,9 +62,10 @@ func (k *Kernel) listRoutes(family int) (map[routeKey][]netlink.Route, error) {
 		return k.route.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN, Type: unix.RTN_UNICAST},
 			netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE)
 	})
-	if err != nil {
-		return nil, err
-	}
+	return groupRoutes(list), err
+}
+
+func groupRoutes(list []netlink.Route) map[routeKey][]netlink.Route {
 	out := map[routeKey][]netlink.Route{}
 	for _, r := range list {
 		// "kernel" are the networks of addresses, "redirect" what ICMP says:
@@ -61,13 +81,17 @@ func (k *Kernel) listRoutes(family int) (map[routeKey][]netlink.Route, error) {
 		key := routeKey{netip.PrefixFrom(ip.Unmap(), ones), uint32(r.Priority)}
 		out[key] = append(out[key], r)
 	}
-	return out, nil
+	return out
 }
 
-func routeItem(r netlink.Route, names map[int]string) (state.Route, bool) {
+// routeItem is the route in the words of state.Route, or what of it has none.
+func routeItem(r netlink.Route, names map[int]string) (state.Route, string) {
+	if what := withoutWords(r); what != "" {
+		return state.Route{}, what
+	}
 	link, known := names[r.LinkIndex]
-	if !known || len(r.MultiPath) != 0 || r.Encap != nil || r.NewDst != nil || r.Tos != 0 {
-		return state.Route{}, false
+	if !known {
+		return state.Route{}, "a device that lvsform does not see"
 	}
 	to, _ := netip.AddrFromSlice(r.Dst.IP)
 	ones, _ := r.Dst.Mask.Size()
@@ -82,7 +106,7 @@ func routeItem(r netlink.Route, names map[int]string) (state.Route, bool) {
 	if via, ok := r.Via.(*netlink.Via); ok {
 		out.Via = routeAddr(via.Addr)
 	}
-	return out, true
+	return out, ""
 }
 
 func routeAddr(ip net.IP) netip.Addr {
@@ -90,9 +114,9 @@ func routeAddr(ip net.IP) netip.Addr {
 	return a.Unmap()
 }
 
-// beyondWords names what a route has that state.Route cannot say, and that
-// would be lost if lvsform changed it and put it back.
-func beyondWords(r netlink.Route) string {
+// withoutWords names what makes a route another than state.Route can say: where
+// it leads, or for which packets; empty: nothing does.
+func withoutWords(r netlink.Route) string {
 	switch {
 	case len(r.MultiPath) != 0:
 		return "several next hops"
@@ -100,6 +124,18 @@ func beyondWords(r netlink.Route) string {
 		return "an encapsulation"
 	case r.Tos != 0:
 		return "a type of service"
+	default:
+		return ""
+	}
+}
+
+// beyondWords names what a route has that state.Route cannot say, and that
+// would be lost if lvsform changed it and put it back.
+func beyondWords(r netlink.Route) string {
+	if what := withoutWords(r); what != "" {
+		return what
+	}
+	switch {
 	case r.Flags&int(netlink.FLAG_ONLINK) != 0:
 		return "the flag onlink"
 	case r.Realm != 0:

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -125,7 +126,7 @@ func TestIPAsWitness(t *testing.T) {
 	}
 }
 
-// A route that the vocabulary cannot say is neither shown nor touched.
+// A route that the vocabulary cannot say is told of as missing, and not touched.
 func TestRoutesBeyondWords(t *testing.T) {
 	k := newNamespace(t)
 	do(t, k, state.Change{After: state.Address{Link: "lvs0", Prefix: netip.MustParsePrefix("192.0.2.1/24")}})
@@ -141,6 +142,13 @@ func TestRoutesBeyondWords(t *testing.T) {
 		tool(t, "ip route add "+c.words)
 		if got := len(observed(t, k, state.KindRoute)) == 1; got != c.seen {
 			t.Errorf("%s: observed is %v, want %v", c.words, got, c.seen)
+		}
+		_, missing, err := k.Observe(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told := slices.ContainsFunc(missing, func(m state.Missing) bool { return m.ID == state.IDOf(ours) }); told == c.seen {
+			t.Errorf("%s: missing %v", c.words, missing)
 		}
 		before := tool(t, "ip route show")
 		for _, change := range []state.Change{{After: ours}, {Before: ours, After: ours}, {Before: ours}} {

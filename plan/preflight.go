@@ -45,7 +45,7 @@ func preflight(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want, 
 	for _, w := range wants {
 		if w.Checked == nil {
 			needs = append(needs, need{state.IDOf(w.Item), w.Reason.Text})
-		} else if text := filtered(w, wants, obs.State); text != "" {
+		} else if text := filtered(w, wants, obs); text != "" {
 			say(fault.Conflict, "%s", text)
 		}
 	}
@@ -96,14 +96,21 @@ func lacking(needs []need, obs wire.Observed) []*fault.Error {
 // filtered says that the host would drop a packet for the way back to its
 // source once the wants are met, and what would let it in; empty: it would not,
 // as far as is known.
-func filtered(checked modes.Want, wants []modes.Want, host state.Host) string {
-	if checked.Served(host) {
+func filtered(checked modes.Want, wants []modes.Want, obs wire.Observed) string {
+	host := obs.State
+	device, source := checked.Checked.Device, checked.Checked.Source
+	way, known := liveWay(obs, source)
+	if !known || checked.Served(host) {
 		return ""
 	}
-	device, source := checked.Checked.Device, checked.Checked.Source
-	way := liveWay(host, source)
 	own, all := state.ConfSysctl("ipv4", device, "rp_filter"), state.ConfSysctl("ipv4", "all", "rp_filter")
 	effective := max(settingThen(own, wants, host), settingThen(all, wants, host))
+	with := "rp_filter " + effective
+	if now := max(settingNow(own, host), settingNow(all, host)); now > "0" {
+		with = "rp_filter " + now
+	} else {
+		with += ", which lvsform sets,"
+	}
 	switch {
 	case effective == "" || effective == "0": // as far as is known
 		return ""
@@ -113,11 +120,11 @@ func filtered(checked modes.Want, wants []modes.Want, host state.Host) string {
 		return fmt.Sprintf("nic %s: packets from %s come in here, and the way back to it is %s; with rp_filter 1 the kernel drops them; set it to 2: sysctl -w %s=2",
 			device, source, way, own)
 	case settingNow(own, host) == "": // there is nothing to set before the device is there
-		return fmt.Sprintf("nic %s: packets from %s come in here, and neither the inventory nor the host's main table has a route back to it; with rp_filter %s the kernel drops them; give the host such a route",
-			device, source, effective)
+		return fmt.Sprintf("nic %s: packets from %s come in here, and neither the inventory nor the host's main table has a route back to it; with %s the kernel drops them; give the host such a route",
+			device, source, with)
 	default:
-		return fmt.Sprintf("nic %s: packets from %s come in here, and neither the inventory nor the host's main table has a route back to it; with rp_filter %s the kernel drops them; give the host such a route, or set the filter to 0: sysctl -w %s=0 %s=0",
-			device, source, effective, all, own)
+		return fmt.Sprintf("nic %s: packets from %s come in here, and neither the inventory nor the host's main table has a route back to it; with %s the kernel drops them; give the host such a route, or set the filter to 0: sysctl -w %s=0 %s=0",
+			device, source, with, all, own)
 	}
 }
 
@@ -137,9 +144,11 @@ func settingNow(name string, host state.Host) string {
 }
 
 // liveWay is the device to which a host's addresses and routes lead for an
-// address; empty: none does.
-func liveWay(host state.Host, to netip.Addr) string {
-	way, bits, metric := "", -1, uint32(0)
+// address; empty: none does. It is not known where the way is a route that the
+// observation has no words for.
+func liveWay(obs wire.Observed, to netip.Addr) (way string, known bool) {
+	host := obs.State
+	bits, metric := -1, uint32(0)
 	take := func(p netip.Prefix, m uint32, link string) {
 		if p.Masked().Contains(to) && (p.Bits() > bits || p.Bits() == bits && m < metric) {
 			way, bits, metric = link, p.Bits(), m
@@ -155,7 +164,25 @@ func liveWay(host state.Host, to netip.Addr) string {
 	for _, r := range state.Of[state.Route](host) {
 		take(r.To, r.Metric, r.Link)
 	}
-	return way
+	known = true
+	for _, r := range unsaidRoutes(obs) {
+		if r.To.Contains(to) && (r.To.Bits() > bits || r.To.Bits() == bits && r.Metric <= metric) {
+			known = false
+		}
+	}
+	return way, known
+}
+
+// unsaidRoutes are the places of the host's routes that state.Route has no
+// words for.
+func unsaidRoutes(obs wire.Observed) []state.Route {
+	var out []state.Route
+	for _, m := range obs.Missing {
+		if r, ok := state.RouteOf(m.ID); ok {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 func addressFacts(n *inventory.NIC, host state.Host) []string {
@@ -182,7 +209,8 @@ func addressFacts(n *inventory.NIC, host state.Host) []string {
 
 // routeFacts checks the gateways and routes the inventory gives a host, unless
 // lvsform itself sets another route to the same place, or has set one that is
-// about to go.
+// about to go. Where the host has one that the observation has no words for,
+// they may be right.
 func routeFacts(h *inventory.Host, wants []modes.Want, obs wire.Observed) []string {
 	ours := map[state.ID]bool{}
 	for _, w := range wants {
@@ -195,10 +223,12 @@ func routeFacts(h *inventory.Host, wants []modes.Want, obs wire.Observed) []stri
 	for _, r := range state.Of[state.Route](obs.State) {
 		via[r.To] = append(via[r.To], r.Via.String())
 	}
+	unsaid := unsaidRoutes(obs)
 	var out []string
 	check := func(what string, to netip.Prefix, hop netip.Addr) {
 		managed := ours[state.IDOf(state.Route{To: to, Metric: state.RouteMetric(to)})]
-		if managed || slices.Contains(via[to], hop.String()) {
+		notKnown := slices.ContainsFunc(unsaid, func(r state.Route) bool { return r.To == to })
+		if managed || notKnown || slices.Contains(via[to], hop.String()) {
 			return
 		}
 		there := "none"

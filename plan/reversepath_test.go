@@ -134,18 +134,18 @@ func TestSeveralWaysBack(t *testing.T) {
 		{host: "lb1", device: "eth0", all: "1", own: "1", route: "0.0.0.0/0", by: "eth0", want: []string{front + " 1 -> 2"}},
 		{host: "lb1", device: "eth0", all: "1", own: "1", route: "0.0.0.0/0", by: "eth1", want: []string{front + " 1 -> 2"}},
 		{host: "lb1", device: "eth0", all: "1", own: "1", route: "10.7.0.0/24", by: "eth0", want: []string{
-			fmt.Sprintf(none+off, "eth0", "203.0.113.7", "2", front),
+			fmt.Sprintf(none+off, "eth0", "203.0.113.7", "1", front),
 		}},
 		{host: "lb1", device: "eth0", all: "0", own: "1", want: []string{
-			fmt.Sprintf(none+off, "eth0", "10.7.0.7", "2", front), fmt.Sprintf(none+off, "eth0", "203.0.113.7", "2", front),
+			fmt.Sprintf(none+off, "eth0", "10.7.0.7", "1", front), fmt.Sprintf(none+off, "eth0", "203.0.113.7", "1", front),
 		}},
 		{host: "lb1", device: "eth0", all: "0", own: "0"},
 
 		{host: "web2", device: "tunl0", all: "0", own: "", want: []string{ // it comes with its module
-			fmt.Sprintf(none, "tunl0", "10.7.0.7", "2"), fmt.Sprintf(none, "tunl0", "203.0.113.7", "2"),
+			fmt.Sprintf(none, "tunl0", "10.7.0.7", "2, which lvsform sets,"), fmt.Sprintf(none, "tunl0", "203.0.113.7", "2, which lvsform sets,"),
 		}},
 		{host: "web2", device: "tunl0", all: "1", own: "0", want: []string{
-			fmt.Sprintf(none+off, "tunl0", "10.7.0.7", "2", tunnel), fmt.Sprintf(none+off, "tunl0", "203.0.113.7", "2", tunnel),
+			fmt.Sprintf(none+off, "tunl0", "10.7.0.7", "1", tunnel), fmt.Sprintf(none+off, "tunl0", "203.0.113.7", "1", tunnel),
 		}},
 		{host: "web2", device: "tunl0", all: "0", own: "0"},
 		{host: "web2", device: "tunl0", all: "0", own: "", route: "0.0.0.0/0", by: "eth0", want: []string{tunnel + " 2"}},
@@ -181,6 +181,69 @@ func TestSeveralWaysBack(t *testing.T) {
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s: all %s, %s %q, route to %q by %q:\n%s", c.host, c.all, c.device, c.own, c.route, c.by, diff)
+		}
+	}
+}
+
+// A route that the observation has no words for, such as one with several next
+// hops, may be the way back, or the one that the inventory means: nothing is
+// refused for the want of it. In its place none can be set.
+func TestRoutesWithoutWords(t *testing.T) {
+	const why = "the host has one with several next hops, which lvsform could not put back"
+	errors := func(file, host string, edit func(*plan.Observation)) []string {
+		t.Helper()
+		inv := load(t, file)
+		observed := fresh(inv)
+		for _, h := range inv.Hosts {
+			for _, g := range h.Gateways {
+				observed[h.Name].State.Put(state.Route{To: anywhere, Via: g, Link: h.NICToward(g).Name, Protocol: 4})
+			}
+		}
+		o := observed[host]
+		o.State.Put(state.Sysctl{Name: "net.ipv4.conf.all.rp_filter", Setting: "0"})
+		o.State.Put(state.Sysctl{Name: "net.ipv4.conf.eth0.rp_filter", Setting: "2"})
+		edit(&o)
+		observed[host] = o
+		var out []string
+		for _, h := range plan.Make(inv, observed).Hosts {
+			for _, e := range h.Errors {
+				if h.Name == host {
+					out = append(out, e.Message)
+				}
+			}
+		}
+		return out
+	}
+	unsaid := func(o *plan.Observation, to string, metric uint32) {
+		o.Missing = append(o.Missing, state.Missing{ID: state.IDOf(state.Route{To: netip.MustParsePrefix(to), Metric: metric}), Why: why})
+	}
+	const none = "preflight: nic eth0: packets from %s come in here, and neither the inventory nor the host's main table has a route back to it; " +
+		"with rp_filter 2 the kernel drops them; give the host such a route, or set the filter to 0: sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0"
+	const file = "../modes/testdata/desired/several-ways-back.yaml"
+	for _, c := range []struct {
+		what, file, host string
+		edit             func(*plan.Observation)
+		want             []string
+	}{
+		{"it is the default route", file, "lb1", func(o *plan.Observation) { unsaid(o, "0.0.0.0/0", 100) }, nil},
+		{"it leads to one of the two", file, "lb1", func(o *plan.Observation) { unsaid(o, "10.7.0.0/16", 0) },
+			[]string{fmt.Sprintf(none, "203.0.113.7")}},
+		{"it is an IPv6 one", file, "lb1", func(o *plan.Observation) { unsaid(o, "::/0", 1024) },
+			[]string{fmt.Sprintf(none, "10.7.0.7"), fmt.Sprintf(none, "203.0.113.7")}},
+		{"another is better", file, "lb1", func(o *plan.Observation) {
+			unsaid(o, "0.0.0.0/0", 100)
+			o.State.Put(state.Route{To: anywhere, Link: "eth1", Protocol: 4})
+			o.State.Put(state.Sysctl{Name: "net.ipv4.conf.all.rp_filter", Setting: "1"})
+		}, nil},
+		{"it may be by the gateway that the inventory names", file, "web1", func(o *plan.Observation) {
+			delete(o.State, state.IDOf(state.Route{To: anywhere}))
+			unsaid(o, "0.0.0.0/0", 0)
+		}, nil},
+		{"it is in the place of one that lvsform must set", "../modes/testdata/desired/nat.yaml", "web1", func(o *plan.Observation) { unsaid(o, "0.0.0.0/0", 0) },
+			[]string{"preflight: route default (replies must pass director lb): " + why}},
+	} {
+		if diff := cmp.Diff(c.want, errors(c.file, c.host, c.edit)); diff != "" {
+			t.Errorf("%s:\n%s", c.what, diff)
 		}
 	}
 }

@@ -298,10 +298,15 @@ func basisOf(inv *inventory.Inventory, h *inventory.Host, wants []modes.Want, ob
 		}
 	}
 	held := append([]journal.Entry{}, obs.Journal.Entries...) // an array in JSON, not null
-	out := wire.Observed{State: state.Host{}, Missing: obs.Missing, Journal: journal.Journal{Topology: inv.Name, Entries: held, Members: obs.Journal.Members}}
+	out := wire.Observed{State: state.Host{}, Journal: journal.Journal{Topology: inv.Name, Entries: held, Members: obs.Journal.Members}}
 	for id, i := range obs.State {
 		if ids[id] || matters(i) {
 			out.State[id] = i
+		}
+	}
+	for _, m := range obs.Missing {
+		if r, route := state.RouteOf(m.ID); !route || ids[m.ID] || matters(r) {
+			out.Missing = append(out.Missing, m)
 		}
 	}
 	for _, j := range obs.Others {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -324,4 +325,30 @@ func FuzzParseSaved(f *testing.F) {
 			t.Fatalf("written again it is another file: %v", err)
 		}
 	})
+}
+
+// A route without words is part of what a plan was made from only where the
+// inventory tells of one there, or the plan sets one.
+func TestSavedPlanAndRoutesWithoutWords(t *testing.T) {
+	inv := load(t, "../modes/testdata/desired/several-ways-back.yaml")
+	observed := fresh(inv)
+	saved, err := plan.Save(inv, &plan.Plan{}, observed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		to    string
+		stale bool
+	}{
+		{"0.0.0.0/0", true},
+		{"172.16.0.0/12", false},
+	} {
+		now := maps.Clone(observed)
+		host := now["web1"]
+		host.Missing = []state.Missing{{ID: state.IDOf(state.Route{To: netip.MustParsePrefix(c.to)}), Why: "the host has one with several next hops"}}
+		now["web1"] = host
+		if err := saved.Unchanged(inv, now); (fault.Of(err) == fault.Stale) != c.stale {
+			t.Errorf("with one to %s: %v, want it to be stale: %t", c.to, err, c.stale)
+		}
+	}
 }

@@ -110,7 +110,7 @@ func moved(then, now wire.Observed) []string {
 		out = append(out, fmt.Sprintf("what hosts topology %s has, as is known there, has changed: %s", then.Journal.Topology, strings.Join(others, ", ")))
 	}
 	if out == nil {
-		out = []string{"what is known of topologies or modules there has changed"}
+		out = []string{"what is known of topologies, modules or routes there has changed"}
 	}
 	return out
 }

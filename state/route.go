@@ -3,6 +3,8 @@ package state
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
+	"strings"
 )
 
 // RouteProtocol is the protocol number (rtnetlink's rtm_protocol) that marks
@@ -46,6 +48,36 @@ func (r Route) Key() string {
 		s += fmt.Sprintf(" metric %d", r.Metric)
 	}
 	return s
+}
+
+// RouteOf is the place of a route, its To and Metric, by its ID; false: it is
+// none of a route.
+func RouteOf(id ID) (Route, bool) {
+	if id.Kind != KindRoute {
+		return Route{}, false
+	}
+	var r Route
+	text, metric, given := strings.Cut(id.Key, " metric ")
+	if given {
+		n, err := strconv.ParseUint(metric, 10, 32)
+		if err != nil {
+			return Route{}, false
+		}
+		r.Metric = uint32(n)
+	}
+	switch text {
+	case "default":
+		r.To = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	case "default -6":
+		r.To = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	default:
+		to, err := netip.ParsePrefix(text)
+		if err != nil {
+			return Route{}, false
+		}
+		r.To = to
+	}
+	return r, true
 }
 
 // Value implements Item.

@@ -155,3 +155,27 @@ func TestCompareNatural(t *testing.T) {
 		}
 	}
 }
+
+// A route's place can be read from its ID.
+func TestRouteOf(t *testing.T) {
+	for _, r := range []state.Route{
+		{To: netip.MustParsePrefix("0.0.0.0/0")},
+		{To: netip.MustParsePrefix("0.0.0.0/0"), Metric: 100},
+		{To: netip.MustParsePrefix("::/0"), Metric: 1024},
+		{To: netip.MustParsePrefix("198.51.100.0/24")},
+		{To: netip.MustParsePrefix("2001:db8::/64"), Metric: 1024},
+	} {
+		if got, ok := state.RouteOf(state.IDOf(r)); !ok || got != r {
+			t.Errorf("%s: read as %v, %t", state.IDOf(r), got, ok)
+		}
+	}
+	for _, id := range []state.ID{
+		{Kind: state.KindModule, Key: "default"},
+		{Kind: state.KindRoute, Key: "somewhere"},
+		{Kind: state.KindRoute, Key: "default metric -1"},
+	} {
+		if r, ok := state.RouteOf(id); ok {
+			t.Errorf("%s: read as %v", id, r)
+		}
+	}
+}
