@@ -178,6 +178,57 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// Somebody's virtual service, which was adopted, has gone since with a destination
+// that lvsform had changed: destroy comes to its end and leaves nothing, and by force
+// it puts back first the service and then what is in it.
+func TestDestroyWithoutTheAdoptedService(t *testing.T) {
+	for _, force := range []bool{false, true} {
+		w := newWorld(parse(t, tutorialText(t)), t.TempDir())
+		if err := w.run(w.plan()); err != nil {
+			t.Fatal(err)
+		}
+		lb := w.Kernels["lb"].State
+		theirs := state.Of[state.Service](lb)[0]
+		changed := state.Of[state.Destination](lb)[0]
+		found := changed
+		found.Weight = 5
+		if err := w.destroy(); err != nil {
+			t.Fatal(err)
+		}
+		without := w.dump()
+		lb = w.Kernels["lb"].State
+		lb.Put(theirs)
+		lb.Put(found)
+		with := w.dump()
+		if err := w.run(w.plan()); err != nil {
+			t.Fatal(err)
+		}
+		if !lb.Has(changed) {
+			t.Fatal("lvsform did not change the destination")
+		}
+		if err := w.Kernels["lb"].Do(t.Context(), state.Change{Before: theirs}); err != nil {
+			t.Fatal(err)
+		}
+		hosts, done := w.Connect()
+		observed := apply.Observe(t.Context(), w.inv, hosts, apply.Options{})
+		for name, o := range observed {
+			o.Force = force
+			observed[name] = o
+		}
+		err := apply.Run(t.Context(), plan.Destroy(w.inv, observed), hosts, apply.Options{})
+		done()
+		if err != nil {
+			t.Fatalf("forced %t: %v", force, err)
+		}
+		if diff := cmp.Diff(map[bool]string{false: without, true: with}[force], w.dump()); diff != "" {
+			t.Errorf("forced %t: after destroy (-found +left):\n%s", force, diff)
+		}
+		if left := w.journals(); len(left) != 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	}
+}
+
 // What was found in place and has gone since ends a run ahead of the first step.
 func TestAdoptWhatHasGone(t *testing.T) {
 	w := newWorld(parse(t, tutorialText(t)), t.TempDir())

@@ -47,4 +47,5 @@ const (
 	// Of what a plan puts back.
 	ReasonAsFound        ReasonID = "as-found"         // it was found with another value
 	ReasonNotThereBefore ReasonID = "not-there-before" // it was not found at all
+	ReasonFoundLost      ReasonID = "found-lost"       // what was found lay on something that is gone
 )

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/lvsform/lvsform/agent/wire"
@@ -54,6 +55,7 @@ func (h *Host) diff(wants []modes.Want, obs Observation) {
 			h.putBack(e, obs, others[e.ID()].topology != "")
 		}
 	}
+	h.leaveLost(held, obs.State, obs.Force)
 	lvsforms := func(id state.ID) bool {
 		e, ours := held[id]
 		return ours && !e.AsFound() && !e.EarlierBoot || others[id].topology != "" && !others[id].found || refused[id] // which is one conflict, not two
@@ -72,16 +74,38 @@ func (h *Host) diff(wants []modes.Want, obs Observation) {
 	if len(h.Errors) != 0 {
 		h.Actions = []Action{}
 	}
-	slices.SortFunc(h.Actions, func(a, b Action) int {
-		first, second := a, b
-		if a.Restore && b.Restore {
-			first, second = b, a // what came last goes first
-		}
-		if a.Wave == b.Wave && a.Restore != b.Restore { // it is in the way of the other
-			return map[bool]int{true: -1, false: 1}[a.Restore]
-		}
-		return cmp.Or(cmp.Compare(a.Wave, b.Wave), state.Compare(first.Change().ID(), second.Change().ID()))
-	})
+	slices.SortFunc(h.Actions, inOrder)
+}
+
+// inOrder compares actions of a host by when they are carried out. In a wave, what
+// is put back comes first, as it may be in the way of the rest: what came last goes
+// first, and what comes back follows, in the order in which things need one another.
+func inOrder(a, b Action) int {
+	if d := cmp.Or(cmp.Compare(a.Wave, b.Wave), cmp.Compare(turn(a), turn(b))); d != 0 {
+		return d
+	}
+	if turn(a) == goes {
+		a, b = b, a
+	}
+	return state.Compare(a.Change().ID(), b.Change().ID())
+}
+
+// The turns of a wave, in their order.
+const (
+	goes = iota
+	comesBack
+	comes
+)
+
+func turn(a Action) int {
+	switch {
+	case !a.Restore:
+		return comes
+	case a.Op == state.Add:
+		return comesBack
+	default:
+		return goes
+	}
 }
 
 // adopt takes an item that is already as wanted into the journal, to be left
@@ -125,6 +149,85 @@ func (h *Host) putBack(e journal.Entry, obs Observation, shared bool) {
 		reason = modes.Reason{ID: modes.ReasonNotThereBefore, Text: "was not there before"}
 	}
 	h.act(state.Change{Before: is, After: before}, inventory.Role(e.Role), reason, e.For, true)
+}
+
+// leaveLost takes out what cannot be put back: what it needs has gone since, and
+// comes back with nothing. In the place of such an item, lvsform's own is removed.
+func (h *Host) leaveLost(held map[state.ID]journal.Entry, live state.Host, force bool) {
+	var back []state.Item
+	for _, a := range h.Actions {
+		if a.Op == state.Add {
+			back = append(back, a.After.Item)
+		}
+	}
+	actions := h.Actions
+	h.Actions = []Action{}
+	for _, a := range actions {
+		needs := lostFor(a.After.Item, live, back)
+		e := held[a.Change().ID()]
+		switch {
+		case !a.Restore || needs == nil:
+			h.Actions = append(h.Actions, a)
+		case a.Before.Item != nil && !e.TakenOver(a.Before.Item):
+			h.act(state.Change{Before: a.Before.Item}, a.Role,
+				modes.Reason{ID: modes.ReasonFoundLost, Text: fmt.Sprintf("what was found cannot be put back: %s is gone", needs)}, a.For, true)
+		default:
+			h.Forget = append(h.Forget, e.ID())
+			h.LeftAlone = append(h.LeftAlone, LeftAlone{Kind: a.Kind, Key: a.Key, Applied: e.After, Found: e.Before, Live: a.Before})
+		}
+	}
+	for i, a := range h.Actions {
+		if a.Restore && a.Op == state.Add && lostFor(a.After.Item, live, nil) != nil {
+			h.Actions[i].Wave = h.waveAfter(a)
+		}
+	}
+	if !force {
+		for _, l := range h.LeftAlone { // which --force would put back
+			back = append(back, l.Found.Item)
+		}
+	}
+	for i, l := range h.LeftAlone {
+		h.LeftAlone[i].Lacks = lostFor(l.Found.Item, live, back)
+	}
+	slices.SortFunc(h.LeftAlone, func(a, b LeftAlone) int {
+		return state.Compare(state.ID{Kind: a.Kind, Key: a.Key}, state.ID{Kind: b.Kind, Key: b.Key})
+	})
+}
+
+// waveAfter is the wave in which an item comes back: its own, or a later one in
+// which what it needs comes back. Otherwise what is used last would come first.
+func (h *Host) waveAfter(a Action) Wave {
+	id, _ := state.Needs(a.After.Item)
+	last := a.Wave
+	for _, b := range h.Actions {
+		if b.Op == state.Add && brings(b.After.Item, id) {
+			last = max(last, b.Wave)
+		}
+	}
+	return last
+}
+
+// lostFor is what an item needs that neither is live nor comes with those that are
+// put back; nil: nothing.
+func lostFor(i state.Item, live state.Host, back []state.Item) *state.ID {
+	if i == nil {
+		return nil
+	}
+	id, needs := state.Needs(i)
+	if !needs || live[id] != nil || slices.ContainsFunc(back, func(b state.Item) bool { return brings(b, id) }) {
+		return nil
+	}
+	return &id
+}
+
+// brings reports whether what others need comes with an item: a tunnel brings its
+// device, which has the same key. What needs something itself brings nothing.
+func brings(i state.Item, id state.ID) bool {
+	if i == nil || i.Key() != id.Key {
+		return false
+	}
+	_, needs := state.Needs(i)
+	return !needs
 }
 
 func (h *Host) act(c state.Change, role inventory.Role, reason modes.Reason, serves []string, restore bool) {

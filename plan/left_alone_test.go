@@ -2,6 +2,8 @@ package plan_test
 
 import (
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -72,6 +74,93 @@ func TestLeftAlone(t *testing.T) {
 				if left := len(h.LeftAlone) == 1; got != want || left != (c.left && !force) || (len(h.Forget) == 1) != (want == "") || h.Rebooted != c.earlier {
 					t.Errorf("%s, forced %t: does %q, leaves %v, forgets %v, rebooted %t; want %q, left %t", name, force, got, h.LeftAlone, h.Forget, h.Rebooted, want, c.left && !force)
 				}
+			}
+		}
+	}
+}
+
+// What was found and cannot be put back, as what it needs has gone since, is left:
+// planning again would end no other way.
+func TestNothingToPutItBackOn(t *testing.T) {
+	type item = state.Item
+	service := state.Service{ServiceID: web, Scheduler: "rr"}
+	d := func(weight uint32) state.Item { return dest("192.168.91.4:80", weight) }
+	route := func(link string) state.Item {
+		return state.Route{To: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("192.168.91.1"), Link: link, Protocol: 3}
+	}
+	neighbour := func(mac string) state.Item {
+		return state.Neighbour{Link: "ppp0", Address: netip.MustParseAddr("192.168.91.9"), MAC: mac}
+	}
+	address := state.Address{Link: "ppp0", Prefix: vip}
+	tunnel := state.TunnelLink{Name: "ppp0", Type: state.TunnelIPIP, Local: netip.MustParseAddr("192.168.91.3")}
+	longer := tunnel
+	longer.TTL = 9
+	entry := func(before, after state.Item) journal.Entry {
+		return journal.Entry{Before: state.Tagged{Item: before}, After: state.Tagged{Item: after}}
+	}
+	for name, c := range map[string]struct {
+		entries          []journal.Entry
+		live             []item
+		does, forced     string
+		left, leftForced string // how many are left
+		needed           string // what the last one lacks; "": --force puts it back
+	}{
+		"a destination, and its service is there": {
+			entries: []journal.Entry{entry(service, service), entry(d(5), d(1))}, live: []item{service}, does: "+", forced: "+", left: "0", leftForced: "0"},
+		"a destination, and its adopted service is gone": {
+			entries: []journal.Entry{entry(service, service), entry(d(5), d(1))}, forced: "++", left: "2", leftForced: "0"},
+		"a destination, and its service is put back after it in the journal": {
+			entries: []journal.Entry{entry(d(5), d(1)), entry(service, state.Service{ServiceID: web, Scheduler: "wlc"})}, does: "++", forced: "++", left: "0", leftForced: "0"},
+		"a destination, and its service is not in the journal": {
+			entries: []journal.Entry{entry(d(5), d(1))}, left: "1", leftForced: "1", needed: "service tcp 192.168.91.30:80"},
+		"a neighbour, and its device is gone": {
+			entries: []journal.Entry{entry(neighbour("02:00:00:00:00:01"), neighbour("02:00:00:00:00:02"))}, left: "1", leftForced: "1", needed: "link ppp0"},
+		"a neighbour, and its device is a tunnel that is put back": {
+			entries: []journal.Entry{entry(tunnel, longer), entry(neighbour("02:00:00:00:00:01"), neighbour("02:00:00:00:00:02"))}, does: "++", forced: "++", left: "0", leftForced: "0"},
+		"a route, and its device and that of lvsform's are gone": {
+			entries: []journal.Entry{entry(route("ppp0"), route("ppp1"))}, left: "1", leftForced: "1", needed: "link ppp0"},
+		"a route, and its device is gone, but lvsform's is there": {
+			entries: []journal.Entry{entry(route("ppp0"), route("ens33"))}, live: []item{route("ens33")}, does: "-", forced: "-", left: "0", leftForced: "0"},
+		"a route, and its device is gone, and somebody's is there": {
+			entries: []journal.Entry{entry(route("ppp0"), route("ppp1"))}, live: []item{route("ens33")}, left: "1", leftForced: "1", needed: "link ppp0"},
+		"an adopted address, and its device is gone": {
+			entries: []journal.Entry{entry(address, address)}, left: "1", leftForced: "1", needed: "link ppp0"},
+	} {
+		inv := load(t, tutorial)
+		for force, want := range map[bool][2]string{false: {c.does, c.left}, true: {c.forced, c.leftForced}} {
+			observed := fresh(inv)
+			o := observed["lb"]
+			o.Force = force
+			o.Journal.Entries = c.entries
+			for _, i := range c.live {
+				o.State.Put(i)
+			}
+			observed["lb"] = o
+			p := plan.Destroy(inv, observed)
+			h := p.Hosts[slices.IndexFunc(p.Hosts, func(h plan.Host) bool { return h.Name == "lb" })]
+			got := ""
+			for i, a := range h.Actions {
+				got += string(a.Op)
+				if i != 0 && state.Compare(h.Actions[i-1].Change().ID(), a.Change().ID()) > 0 {
+					t.Errorf("%s, forced %t: %s is put back before what it needs", name, force, h.Actions[i-1].Key)
+				}
+			}
+			if left := strconv.Itoa(len(h.LeftAlone)); got != want[0] || left != want[1] || len(h.Forget) < len(h.LeftAlone) {
+				t.Errorf("%s, forced %t: does %q, leaves %v, forgets %v; want %q, left %s", name, force, got, h.LeftAlone, h.Forget, want[0], want[1])
+				continue
+			}
+			if want[1] == "0" {
+				continue
+			}
+			said, at := string(text(t, p)), h.LeftAlone[len(h.LeftAlone)-1].Lacks
+			if c.needed == "" {
+				if at != nil || !strings.Contains(said, "; --force puts back what was found\n") {
+					t.Errorf("%s: lacks %v, says\n%s", name, at, said)
+				}
+				continue
+			}
+			if at == nil || at.String() != c.needed || !strings.Contains(said, c.needed+" is gone, without which it cannot be put back\n") {
+				t.Errorf("%s, forced %t: lacks %v, says\n%s", name, force, at, said)
 			}
 		}
 	}

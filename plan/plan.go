@@ -53,7 +53,8 @@ type Host struct {
 	// there: what was set is gone, and what was found before is no longer known.
 	Rebooted bool `json:"rebooted,omitempty"`
 	// LeftAlone lists what somebody has changed since lvsform set or found it, and
-	// what is therefore not put back. The journal forgets it.
+	// what is therefore not put back, and what cannot be put back. The journal
+	// forgets it.
 	LeftAlone []LeftAlone `json:"left_alone,omitempty"`
 	// Unrecorded is set for a host that may have lost its journal.
 	Unrecorded *Unrecorded `json:"unrecorded,omitempty"`
@@ -70,13 +71,17 @@ type Host struct {
 	Remember bool            `json:"remember,omitempty"`  // the journal's list of members is out of date
 }
 
-// LeftAlone is an item that is neither as lvsform set it nor as it was found.
+// LeftAlone is an item that is neither as lvsform set it nor as it was found, or
+// one that is not there and cannot be put back.
 type LeftAlone struct {
 	Kind    state.Kind   `json:"kind"`
 	Key     string       `json:"key"`
 	Applied state.Tagged `json:"applied"` // as lvsform set it
 	Found   state.Tagged `json:"found"`   // as it was before; null: it was not there
 	Live    state.Tagged `json:"live"`    // as it is; null: it is not there
+	// Lacks is what has gone from the host and without which the item cannot be put
+	// back, not even by force.
+	Lacks *state.ID `json:"lacks,omitempty"`
 }
 
 // Action is one change on one host.

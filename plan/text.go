@@ -85,7 +85,7 @@ func (h Host) found() int {
 	return n
 }
 
-// text says what is left, why, and what --force would do about it.
+// text says what is left, why, and what --force would do about it, if anything.
 func (l LeftAlone) text() string {
 	value := func(i state.Item) string { return cmp.Or(i.Value(), "there") }
 	is, back := "gone", "removes it"
@@ -102,6 +102,9 @@ func (l LeftAlone) text() string {
 	case l.Found.Item != nil:
 		since = "was found as " + value(l.Found.Item) + " and applied as " + value(l.Applied.Item)
 		back = "puts back what was found"
+	}
+	if l.Lacks != nil {
+		return fmt.Sprintf("%s %s is %s now: it %s, and %s is gone, without which it cannot be put back", l.Kind, l.Key, is, since, l.Lacks)
 	}
 	return fmt.Sprintf("%s %s is %s now: it %s, and somebody has changed it since; --force %s", l.Kind, l.Key, is, since, back)
 }
