@@ -66,6 +66,8 @@ type ApplyResult struct {
 	Failed *fault.Error `json:"failed,omitempty"` // why the step after those failed
 }
 
+func (r *ApplyResult) failure() *fault.Error { return r.Failed }
+
 // DrainRequest names destinations that are about to go. One that has weight 0
 // already is as good.
 type DrainRequest struct {

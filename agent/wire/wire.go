@@ -96,16 +96,7 @@ func (c *Client) Call(ctx context.Context, method Method, req, resp any) error {
 		return c.broken
 	}
 	if e := a.Error; e != nil {
-		switch {
-		case e.Kind == fault.Interrupted:
-			e.Kind = fault.Connection // somebody ended the agent, and not who runs this
-			e.Message = "the agent was ended on the host: " + e.Message
-		case !slices.Contains(fault.Kinds(), e.Kind):
-			e.Kind = fault.Bug
-		}
-		if e.Message == "" {
-			e.Message = fmt.Sprintf("%s: the agent failed and does not say why", method)
-		}
+		fromHost(method, e)
 		return e
 	}
 	if resp == nil {
@@ -114,7 +105,27 @@ func (c *Client) Call(ctx context.Context, method Method, req, resp any) error {
 	if err := json.Unmarshal(body, resp); err != nil {
 		return fmt.Errorf("%s answer: %w", method, err)
 	}
+	if f, ok := resp.(failing); ok && f.failure() != nil {
+		fromHost(method, f.failure())
+	}
 	return nil
+}
+
+// failing is an answer that tells of a failure in its body.
+type failing interface{ failure() *fault.Error }
+
+// fromHost makes an agent's error one of the workstation's.
+func fromHost(method Method, e *fault.Error) {
+	switch {
+	case e.Kind == fault.Interrupted:
+		e.Kind = fault.Connection // somebody ended the agent, and not who runs this
+		e.Message = "the agent was ended on the host: " + e.Message
+	case !slices.Contains(fault.Kinds(), e.Kind):
+		e.Kind = fault.Bug
+	}
+	if e.Message == "" {
+		e.Message = fmt.Sprintf("%s: the agent failed and does not say why", method)
+	}
 }
 
 // Handler answers one method: it decodes the body itself.

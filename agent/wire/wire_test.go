@@ -83,6 +83,35 @@ func TestCall(t *testing.T) {
 	}
 }
 
+// A failure that is told in the body of an answer is taken as one in its head is.
+func TestFailureInTheBody(t *testing.T) {
+	for _, c := range []struct {
+		told, want fault.Error
+	}{
+		{fault.Error{Kind: fault.Interrupted, Message: "add: context canceled"}, fault.Error{Kind: fault.Connection, Message: "the agent was ended on the host: add: context canceled"}},
+		{fault.Error{Kind: "new", Message: "what"}, fault.Error{Kind: fault.Bug, Message: "what"}},
+		{fault.Error{Kind: fault.Stale}, fault.Error{Kind: fault.Stale, Message: "apply: the agent failed and does not say why"}},
+		{fault.Error{Kind: fault.Conflict, Message: "taken"}, fault.Error{Kind: fault.Conflict, Message: "taken"}},
+	} {
+		near, far := net.Pipe()
+		go func() {
+			_ = wire.Serve(context.Background(), far, map[wire.Method]wire.Handler{
+				wire.MethodApply: wire.Handle(func(context.Context, wire.ApplyRequest) (wire.ApplyResult, error) {
+					return wire.ApplyResult{Done: 1, Failed: &c.told}, nil
+				}),
+			})
+			_ = far.Close()
+		}()
+		client := wire.NewClient(near)
+		var res wire.ApplyResult
+		err := client.Call(t.Context(), wire.MethodApply, wire.ApplyRequest{}, &res)
+		_ = client.Close()
+		if err != nil || res.Done != 1 || res.Failed == nil || res.Failed.Kind != c.want.Kind || res.Failed.Message != c.want.Message {
+			t.Errorf("%+v: %v, %+v, want %+v", c.told, err, res.Failed, c.want)
+		}
+	}
+}
+
 func TestCallEndsWithItsContext(t *testing.T) {
 	c := pair(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
