@@ -699,6 +699,23 @@ func TestFollowAmongMoreThanCanBeToldApart(t *testing.T) {
 	}
 }
 
+// A director that is a real server, too, and cannot watch is missing for what
+// looks at the real servers, not only for what looks at directors.
+func TestDirectorThatIsRealServerCannotWatch(t *testing.T) {
+	inv := topology(t, strings.Replace(dns, "real_servers: [web1, web2]", "real_servers: [web1]", 1))
+	s := inv.Services[0]
+	s.RealServers[0].Host = s.Directors[0]
+	w := newWorld(t, inv)
+	w.Traffic.Break("lb", wire.MethodWatchStart)
+	r, err := Run(t.Context(), inv, w.hosts, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := r.Services[0].Checks[1]; c.Name != checkServerKnown || c.Outcome != Unknown || !strings.Contains(c.Evidence, "lb: watch for packets") {
+		t.Errorf("%+v", c)
+	}
+}
+
 // What a director keeps for itself comes in before it is changed: that tells nothing
 // of what its program gets.
 func TestDirectorThatIsRealServer(t *testing.T) {

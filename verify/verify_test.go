@@ -647,14 +647,19 @@ func fitsTerminals(t *testing.T, r *Report, whole string) {
 	}
 }
 
-// A probe that a director could not tell from others is unknown to the check that looks
-// for it there, however many others it saw.
-func TestUnwatchedIsUnknown(t *testing.T) {
+// A probe that a host could not tell from others is unknown to the check that looks for
+// it there, however many others it saw.
+func TestUnseenIsUnknown(t *testing.T) {
 	for _, test := range []struct {
 		service string
 		spoil   func(*probe)
 		unknown string
 	}{
+		{dns, func(p *probe) { p.arrived, p.noArrival = nil, true }, checkServerKnown},
+		{dns + ", one_packet: true", func(p *probe) { p.server, p.arrived, p.noArrival = nil, nil, true }, checkServerKnown},
+		{rr, func(p *probe) { p.arrived, p.socket, p.noArrival = nil, nil, true }, checkServerKnown},
+		{rr, func(p *probe) { p.arrived, p.reply, p.noArrival = nil, nil, true }, checkFullReplies},
+		{tun, func(p *probe) { p.wrapped, p.arrived, p.noArrival = nil, nil, true }, checkTunnelled},
 		{rr, func(p *probe) { p.requests, p.noWatch = 0, true }, checkBypass},
 		{nat, func(p *probe) { p.requests, p.replies, p.noWatch = 0, 0, true }, checkThrough},
 		{syslog, func(p *probe) { p.requests, p.noWatch = 0, true }, checkRequests},
