@@ -108,7 +108,7 @@ func (p *probe) untold() string {
 	if p.server == nil {
 		return "may have come to a real server whose packets could not be told apart"
 	}
-	return fmt.Sprintf("were for %s, whose packets could not be told apart", p.server.Host.Name)
+	return fmt.Sprintf("given to %s, whose packets could not be told apart", p.server.Host.Name)
 }
 
 // refused reports whether the client was told that nothing listens, which is an
