@@ -90,13 +90,13 @@ func (s *soaked) verify(t *testing.T, status int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), storyLimit)
 	defer cancel()
-	var out bytes.Buffer
-	got, err := s.Run(ctx, testenv.Command{Args: []string{"lvsform", "verify"}, Stdout: &out, Stderr: &out})
+	var out, errs bytes.Buffer
+	got, err := s.Run(ctx, testenv.Command{Args: []string{"lvsform", "verify"}, Stdout: &out, Stderr: &errs})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got != status {
-		t.Errorf("mode %s, seed %d: verify ended with %d, want %d:\n%s", s.mode, *soakSeed, got, status, out.String())
+		t.Errorf("mode %s, seed %d: verify ended with %d, want %d:\n%s", s.mode, *soakSeed, got, status, out.String()+errs.String())
 	}
 }
 
@@ -133,8 +133,8 @@ func (s *soaked) load(t *testing.T) func() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out bytes.Buffer
-	session.Stdout, session.Stderr = &out, &out
+	var out, errs bytes.Buffer
+	session.Stdout, session.Stderr = &out, &errs
 	in, err := session.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -149,9 +149,8 @@ func (s *soaked) load(t *testing.T) func() {
 		var answered, failed int
 		_, scan := fmt.Sscanf(out.String(), "%d answered, %d failed", &answered, &failed)
 		if err != nil || scan != nil || answered == 0 {
-			t.Errorf("the load: %v, %v: %q", err, scan, out.String())
+			t.Errorf("the load: %v, %v: %q %q", err, scan, out.String(), errs.String())
 		}
-		t.Logf("the load: %s", out.String())
 	}
 }
 
