@@ -162,8 +162,19 @@ func (d *draft) reversePaths(services []*service) {
 }
 
 // check adds a want that is only checked. Nothing is set for it: it agrees with
-// whatever else is wanted of the same item.
+// whatever else is wanted of the same item. What serves it serves the others,
+// too, or lvsform would undo what it tells the user to do.
 func (d *draft) check(h *inventory.Host, serves []string, w Want) {
+	for i, other := range d.wants[h.Name] {
+		if state.IDOf(other.Item) != state.IDOf(w.Item) {
+			continue
+		}
+		for _, all := range w.MetBy {
+			if !slices.ContainsFunc(other.MetBy, func(m []state.Item) bool { return slices.Equal(m, all) }) {
+				d.wants[h.Name][i].MetBy = append(d.wants[h.Name][i].MetBy, all)
+			}
+		}
+	}
 	w.For = serves
 	d.wants[h.Name] = append(d.wants[h.Name], w)
 }

@@ -161,7 +161,7 @@ func looseFilter(device string) Want {
 	return Want{
 		Item: filterSetting(device, "2"),
 		Role: inventory.RoleRealServer, Reason: Reason{ReasonReversePath, "lets the client's packets in that come out of the tunnel"},
-		MetBy: [][]state.Item{filterOff(device), {filterSetting("all", "2")}},
+		MetBy: [][]state.Item{{filterSetting("all", "2")}},
 	}
 }
 
