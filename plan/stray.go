@@ -60,7 +60,10 @@ func astray(inv *inventory.Inventory, h *inventory.Host, a state.Address, servic
 	case directs:
 		return ""
 	case facing != nil && a.Link == facing.Name && !quietAnyway(h, services):
-		return fmt.Sprintf("on %s the host answers when somebody there asks for the VIP, whatever its ARP settings are", a.Link)
+		if vip.Is6() {
+			return fmt.Sprintf("on %s the host answers neighbour solicitations for it", a.Link)
+		}
+		return fmt.Sprintf("on %s the host answers ARP for it, unless arp_ignore is 8 there", a.Link)
 	case !serves && (h.Has(inventory.RoleClient) || h.Has(inventory.RoleGateway)):
 		return "the host takes packets for the VIP for its own, and none of them reaches the director"
 	default:

@@ -35,7 +35,8 @@ services:
 	const (
 		web   = "it is the VIP of service web, and lvsform did not make it; "
 		takes = "with its length of /24 the host takes all of 192.0.2.0/24 for itself, and sends nothing to client (192.0.2.7); "
-		nic   = "on eth0 the host answers when somebody there asks for the VIP, whatever its ARP settings are; "
+		nic   = "on eth0 the host answers ARP for it, unless arp_ignore is 8 there; "
+		nic6  = "on eth0 the host answers neighbour solicitations for it; "
 		own   = "the host takes packets for the VIP for its own, and none of them reaches the director; "
 	)
 	for _, c := range []struct {
@@ -64,7 +65,7 @@ services:
 		{"near", "eth0", "192.0.2.30/32", "dr", "arptables", ""},
 		{"near", "eth0", "192.0.2.30/32", "dr", "static", ""},
 		{"near", "eth0", "2001:db8:1::30/128", "dr", "arptables",
-			"it is the VIP of service six, and lvsform did not make it; " + nic + "remove it: ip address del 2001:db8:1::30/128 dev eth0"},
+			"it is the VIP of service six, and lvsform did not make it; " + nic6 + "remove it: ip address del 2001:db8:1::30/128 dev eth0"},
 		{"far", "eth0", "192.0.2.31/32", "dr", "sysctl", ""},
 		{"near", "eth1", "192.0.2.30/32", "dr", "sysctl", ""},
 		{"near", "dummy0", "192.0.2.30/32", "dr", "sysctl", ""},
