@@ -94,7 +94,7 @@ func conntrack() state.Sysctl { return state.Sysctl{Name: "net.ipv4.vs.conntrack
 // LocalAddresses are the sources that a real server of mode fullnat sees when a
 // director of the service sends it requests: those of the director's own rule.
 func LocalAddresses(s *inventory.Service, director *inventory.Host, server *inventory.RealServer) []netip.Addr {
-	return leg{&service{s, nil, nil}, director, server}.localAddresses()
+	return leg{&service{Service: s}, director, server}.localAddresses()
 }
 
 // localAddresses are those the real server sees as the source.
@@ -187,7 +187,7 @@ const sourcePorts = 65536 - 1024
 // real server address and port, and in all: the limit is the number of local
 // addresses times their ports.
 func Capacity(inv *inventory.Inventory, s *inventory.Service) (perServer, total int) {
-	sv := &service{s, inv, nil}
+	sv := &service{Service: s, inv: inv}
 	for _, l := range sv.legs() {
 		if l.traits().Source == SourceDirector && l.director == s.Directors[0] {
 			perServer = len(l.localAddresses()) * sourcePorts

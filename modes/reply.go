@@ -2,6 +2,7 @@ package modes
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/lvsform/lvsform/inventory"
 )
@@ -50,11 +51,9 @@ func (l leg) directReply() inventory.Problems {
 // trait, and with a VIP of the same family; empty: there is none. A way back that
 // one of the two demands is the other's, too.
 func (l leg) beside(has func(Traits) bool) string {
-	for _, s := range services(l.inv, nil) {
-		for _, other := range s.legs() {
-			if s.Service != l.Service && other.server.Host == l.server.Host && s.VIP.Is6() == l.VIP.Is6() && has(other.traits()) {
-				return s.Name
-			}
+	for _, other := range l.at[l.server.Host] {
+		if other.Service != l.Service && other.VIP.Is6() == l.VIP.Is6() && has(other.traits()) {
+			return other.Name
 		}
 	}
 	return ""
@@ -63,17 +62,12 @@ func (l leg) beside(has func(Traits) bool) string {
 // turnedBack names a nat service whose return route takes the real server's
 // replies to an address through a director.
 func (l leg) turnedBack(to netip.Addr) string {
-	for _, s := range services(l.inv, nil) {
-		for _, other := range s.legs() {
-			if other.server.Host != l.server.Host || !other.traits().RoutesBack() {
-				continue
-			}
-			for _, p := range other.waysBack() {
-				// A NIC's own network is nearer than any route.
-				if p.Contains(to) && l.server.Host.NICToward(to) == nil {
-					return s.Name
-				}
-			}
+	if l.server.Host.NICToward(to) != nil {
+		return "" // a NIC's own network is nearer than any route
+	}
+	for _, other := range l.at[l.server.Host] {
+		if other.traits().RoutesBack() && slices.ContainsFunc(other.waysBack(), func(p netip.Prefix) bool { return p.Contains(to) }) {
+			return other.Name
 		}
 	}
 	return ""

@@ -16,12 +16,18 @@ type service struct {
 	*inventory.Service
 	inv   *inventory.Inventory
 	facts Facts
+	// at are the legs of all services to a real server, in their order.
+	at map[*inventory.Host][]leg
 }
 
 func services(inv *inventory.Inventory, facts Facts) []*service {
 	out := make([]*service, len(inv.Services))
+	at := map[*inventory.Host][]leg{}
 	for i, s := range inv.Services {
-		out[i] = &service{s, inv, facts}
+		out[i] = &service{s, inv, facts, at}
+		for _, l := range out[i].legs() {
+			at[l.server.Host] = append(at[l.server.Host], l)
+		}
 	}
 	return out
 }
@@ -98,7 +104,7 @@ func (s *service) ports() []uint16 {
 // gateway forwards to it when the VIP is not on the client's own segment. The
 // zero value: the client does not reach it.
 func Entry(inv *inventory.Inventory, s *inventory.Service, client *inventory.Host) netip.AddrPort {
-	return (&service{s, inv, nil}).entry(client)
+	return (&service{Service: s, inv: inv}).entry(client)
 }
 
 func (s *service) entry(client *inventory.Host) netip.AddrPort {

@@ -90,7 +90,7 @@ func (c Change) texts() []string {
 // client be one of Clients.
 func Explain(inv *inventory.Inventory, s *inventory.Service, client *inventory.Host, server *inventory.RealServer) Walk {
 	w := &walker{
-		leg:    leg{&service{s, inv, nil}, s.Directors[0], server},
+		leg:    leg{&service{Service: s, inv: inv}, s.Directors[0], server},
 		client: client,
 		known:  knownOf(inv, Desire(inv, nil)),
 	}
@@ -106,7 +106,7 @@ func Explain(inv *inventory.Inventory, s *inventory.Service, client *inventory.H
 
 // Clients are the hosts that use a service from outside.
 func Clients(inv *inventory.Inventory, s *inventory.Service) []*inventory.Host {
-	return (&service{s, inv, nil}).clients()
+	return (&service{Service: s, inv: inv}).clients()
 }
 
 // walker follows a packet. Once the packet is lost, nothing more happens to it.

@@ -25,7 +25,7 @@ func ExplainTunnel(inv *inventory.Inventory, t *inventory.Tunnel) TunnelWalk {
 	from, to := t.Ends[0], t.Ends[1]
 	none := &inventory.Host{} // no director has a part in it
 	w := &walker{
-		leg:    leg{&service{&inventory.Service{}, inv, nil}, none, &inventory.RealServer{Host: none}},
+		leg:    leg{&service{Service: &inventory.Service{}, inv: inv}, none, &inventory.RealServer{Host: none}},
 		client: from.Host,
 		known:  knownOf(inv, Desire(inv, nil)),
 		at:     from.Host,
