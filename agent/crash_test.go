@@ -99,6 +99,31 @@ func TestLawOfCrashesAnywhere(t *testing.T) {
 	})
 }
 
+// A folder that is full is found before anything is changed on any host, also on
+// one on which only the journal is to change: the topology has come to have more
+// hosts or fewer.
+func TestFullFolderOfAnUnchangedHostIsFoundFirst(t *testing.T) {
+	service := "  - {name: web, vip: 192.0.2.100, port: 80, mode: dr, directors: [lb], real_servers: [%s]}\n"
+	two := crashTopology(t, "one", "12", fmt.Sprintf(service, "web1, web2"))
+	three := crashTopology(t, "one", "123", fmt.Sprintf(service, "web1, web2, web3"))
+	for what, c := range map[string][2]*inventory.Inventory{"a host more": {two, three}, "a host less": {three, two}} {
+		w := newCrashWorld(t, three)
+		w.mustRun(command{inv: c[0]})
+		before := w.whole()
+		w.Prepare = func(a *agent.Agent) {
+			if filepath.Base(a.Dir) == "web1" {
+				a.BeforeWrite(func() error { return unix.ENOSPC })
+			}
+		}
+		if err := w.run(command{inv: c[1]}); fault.Of(err) != fault.Conflict || !strings.Contains(err.Error(), "web1: prepare: journal: no space left on device\n0 of ") {
+			t.Errorf("%s: %v", what, err)
+		}
+		if diff := cmp.Diff(before, w.whole()); diff != "" {
+			t.Errorf("%s: something was changed:\n%s", what, diff)
+		}
+	}
+}
+
 // A folder that is full, on whatever host, is found before anything is changed
 // on any.
 func TestFullFolderIsFoundFirst(t *testing.T) {

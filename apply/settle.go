@@ -9,19 +9,28 @@ import (
 	"github.com/lvsform/lvsform/plan"
 )
 
-// prepare has every host that is to change see that its journal can be written.
+// prepare has every host of which the journal is to be written see that it can be.
 func prepare(ctx context.Context, p *plan.Plan, hosts Hosts, opts Options) []Fault {
 	return beside(ctx, p, opts, func(ctx context.Context, h plan.Host) error {
-		if len(h.Actions)+len(h.Adopt)+len(h.Forget)+len(h.HandOver) == 0 {
+		if len(h.Actions) == 0 && !unsettled(p, h) {
 			return nil
 		}
-		const head = 4 << 10 // of a journal, beside its members
-		text, err := json.Marshal([]any{h.Actions, h.Adopt, p.Members})
+		size, err := growth(p, h)
 		if err != nil {
 			return err
 		}
-		return hosts[h.Name].Call(ctx, wire.MethodPrepare, wire.PrepareRequest{Topology: p.Topology, Size: len(text) + head}, nil)
+		return hosts[h.Name].Call(ctx, wire.MethodPrepare, wire.PrepareRequest{Topology: p.Topology, Size: size}, nil)
 	})
+}
+
+// growth is by how many bytes a host's journal may grow; 0: it is only removed.
+func growth(p *plan.Plan, h plan.Host) (int, error) {
+	if holds := len(h.Actions)+len(h.Adopt)+len(h.Forget)+len(h.HandOver) != 0; !holds && (p.Destroy || h.Left) {
+		return 0, nil
+	}
+	const head = 4 << 10 // of a journal, beside its members
+	text, err := json.Marshal([]any{h.Actions, h.Adopt, p.Members})
+	return len(text) + head, err
 }
 
 // adopt records on the hosts what was found in place.
