@@ -182,10 +182,14 @@ func (k *Kernel) replaceTunnel(ctx context.Context, link netlink.Link, before, a
 	if err := k.route.LinkDel(link); err != nil {
 		return err
 	}
+	set := func(c state.Change) error { return k.Do(ctx, c) }
 	if err := k.route.LinkAdd(made); err != nil {
-		return errors.Join(err, k.route.LinkAdd(old), k.putOn(ctx, on))
+		if again := k.route.LinkAdd(old); again != nil {
+			return errors.Join(err, again)
+		}
+		return errors.Join(err, putOn(on, set))
 	}
-	return k.putOn(ctx, on)
+	return putOn(on, set)
 }
 
 // onDevice is what goes with a device, in the order in which it can be set: its
@@ -195,12 +199,12 @@ func (k *Kernel) onDevice(ctx context.Context, name string) ([]state.Item, error
 	if err != nil {
 		return nil, err
 	}
-	var out []state.Item
+	var settings, others []state.Item
 	for _, i := range host.Items() {
 		on := false
 		switch i := i.(type) {
 		case state.Sysctl:
-			on = true
+			settings = append(settings, i)
 		case state.Up:
 			on = i.Link == name
 		case state.Address:
@@ -211,25 +215,25 @@ func (k *Kernel) onDevice(ctx context.Context, name string) ([]state.Item, error
 			on = i.Link == name
 		}
 		if on {
-			out = append(out, i)
+			others = append(others, i)
 		}
 	}
-	return out, nil
+	return append(settings, others...), nil
 }
 
-// putOn sets what was on a device, as far as it has not come by itself.
-func (k *Kernel) putOn(ctx context.Context, items []state.Item) error {
+// putOn sets what was on a device, as far as it has not come by itself. What
+// cannot be set does not keep the rest from it.
+func putOn(items []state.Item, set func(state.Change) error) error {
+	var failed []error
 	for _, i := range items {
 		if s, ok := i.(state.Sysctl); ok {
 			if is, _, err := observeSysctl(s.Name); err != nil || is == i {
 				continue
 			}
 		}
-		if err := k.Do(ctx, state.Change{After: i}); err != nil {
-			return err
-		}
+		failed = append(failed, set(state.Change{After: i}))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // ipv4Settings are the settings that a device has.
