@@ -39,7 +39,7 @@ func unrecorded(inv *inventory.Inventory, desired modes.Desired, observed map[st
 		var items []state.ID
 		for _, w := range desired[h.Name] {
 			id := state.IDOf(w.Item)
-			if id.Kind.Traits().Journalled && o.State.Has(w.Item) && others[id].topology == "" {
+			if w.Checked == nil && id.Kind.Traits().Journalled && o.State.Has(w.Item) && others[id].topology == "" {
 				items = append(items, id)
 			}
 		}

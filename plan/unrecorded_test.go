@@ -6,6 +6,7 @@ import (
 
 	"github.com/lvsform/lvsform/journal"
 	"github.com/lvsform/lvsform/plan"
+	"github.com/lvsform/lvsform/state"
 )
 
 // A host whose journal is gone is not taken for one that never had any.
@@ -49,6 +50,38 @@ func TestJournalThatIsGone(t *testing.T) {
 	for what, said := range texts() {
 		if strings.Contains(said, "no journal") {
 			t.Errorf("%s, where nothing is left:\n%s", what, said)
+		}
+	}
+}
+
+// A filter that lvsform only checks is nothing that it may have set.
+func TestCheckedFilterIsNoSignOfAJournal(t *testing.T) {
+	inv := load(t, "../modes/testdata/desired/several-ways-back.yaml")
+	before := fresh(inv)
+	for _, h := range inv.Hosts {
+		s := before[h.Name].State
+		s.Put(state.Sysctl{Name: "net.ipv4.conf.all.rp_filter", Setting: "0"})
+		s.Put(state.Sysctl{Name: "net.ipv4.conf.eth0.rp_filter", Setting: "0"})
+		s.Put(state.Sysctl{Name: "net.ipv4.conf.tunl0.rp_filter", Setting: "0"})
+		for _, g := range h.Gateways {
+			s.Put(state.Route{To: anywhere, Via: g, Link: h.NICToward(g).Name, Protocol: 4})
+		}
+	}
+	applied := carriedOut(plan.Make(inv, before), before)
+	o := applied["lb1"]
+	o.Journal = journal.Journal{}
+	applied["lb1"] = o
+	for _, h := range plan.Deviations(inv, applied).Hosts {
+		if h.Name != "lb1" {
+			continue
+		}
+		if h.Unrecorded == nil {
+			t.Fatal("lb1 is not taken for a host that has lost its journal")
+		}
+		for _, id := range h.Unrecorded.Items {
+			if strings.HasSuffix(id.Key, "rp_filter") {
+				t.Errorf("%s counts as set by lvsform", id)
+			}
 		}
 	}
 }
