@@ -53,7 +53,7 @@ type Failure struct {
 	Kind    fault.Kind `json:"kind"`
 	Message string     `json:"message"`
 	Host    string     `json:"host,omitempty"` // on which it failed
-	Step    string     `json:"step,omitempty"` // the wave in which it failed, or adopt, ahead of the first
+	Step    string     `json:"step,omitempty"` // the wave in which it failed, or prepare or adopt, ahead of the first
 	File    string     `json:"file,omitempty"` // as it was named on the command line
 	Line    int        `json:"line,omitempty"`
 	Column  int        `json:"column,omitempty"` // from 1

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -269,6 +270,24 @@ func TestFailuresAreAsTheirSchema(t *testing.T) {
 		&apply.Error{Step: plan.AddDestinations.String(), Faults: []apply.Fault{{Host: "lb", Err: io.EOF}}},
 	} {
 		schematest.Value(t, "failures", Failures{plan.FormatVersion, failuresOf(err)})
+	}
+}
+
+// The steps of a run that are no waves are in the words about them.
+func TestSchemaOfFailuresHasEveryStep(t *testing.T) {
+	run, err := os.ReadFile("../../apply/apply.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := regexp.MustCompile(`stopped\("([^"]+)"`).FindAllSubmatch(run, -1)
+	if len(steps) == 0 {
+		t.Fatal("no step found")
+	}
+	step := schemas(t)["failures"].Defs.get("failure").Properties.get("step")
+	for _, s := range steps {
+		if !strings.Contains(step.Description, string(s[1])) {
+			t.Errorf("step %s is not in %q", s[1], step.Description)
+		}
 	}
 }
 
