@@ -116,9 +116,10 @@ func (t *trial) keptByDirector(p *probe) {
 	}
 	for _, r := range t.service.RealServers {
 		traits := modes.TraitsFor(t.service, r)
+		proved := t.service.Answers() || t.service.OnePacket && traits.KeepsDestination && t.only(r)
 		switch {
 		case !traits.Local:
-		case !t.service.Answers() && !(t.service.OnePacket && traits.KeepsDestination && t.only(r)):
+		case !proved:
 			p.noArrival = true
 		case p.failed == "":
 			p.follow(r, t.seen[r.Host.Name])
