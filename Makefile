@@ -80,7 +80,7 @@ $(DEADCODE):
 	mv $(@D)/deadcode $@
 
 soak: setup ## verify again and again, on idle hosts, under load, after changes, on a busy machine: SOAK=100 times each
-	$(GO) test ./cmd/lvsform -run TestSoak -v -count=1 -timeout 2h -soak $(SOAK) -soak-seed $(SEED)
+	$(GO) test ./cmd/lvsform -run TestSoak -v -count=1 -timeout 2h -soak $(SOAK) -soak-changes -soak-seed $(SEED)
 
 bench: setup build ## measure the speed the docs claim, as ratios in one run
 	$(GO) test -run '^$$' -bench . -benchtime 3x ./plan ./inventory ./remote

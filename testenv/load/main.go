@@ -2,12 +2,18 @@
 // connection of its own. It is test traffic for labs: it ends when its standard
 // input does, and prints how many requests had an answer.
 //
+// Its connections come from ports below those that the kernel gives out. IPVS
+// keeps the entry of a connection for up to two minutes after its end, and sends
+// a new one from the same port the old way; so verify's probes meet none of these.
+//
 //	load URL REQUESTS-PER-SECOND
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -16,8 +22,13 @@ import (
 	"time"
 )
 
-// answerLimit bounds one request.
-const answerLimit = 3 * time.Second
+const (
+	// answerLimit bounds one request.
+	answerLimit = 3 * time.Second
+	// firstPort is the first port of the client, of as many as ports.
+	firstPort = 20000
+	ports     = 12000
+)
 
 func main() {
 	if len(os.Args) != 3 {
@@ -42,7 +53,14 @@ func fail(format string, args ...any) {
 }
 
 func run(url string, rate int, end <-chan struct{}) (answered, failed int64) {
-	client := &http.Client{Timeout: answerLimit, Transport: &http.Transport{DisableKeepAlives: true}}
+	var next atomic.Uint32
+	client := &http.Client{Timeout: answerLimit, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			port := firstPort + int(next.Add(1)%ports)
+			return (&net.Dialer{LocalAddr: &net.TCPAddr{Port: port}}).DialContext(ctx, network, address)
+		},
+	}}
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
 	var (
