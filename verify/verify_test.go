@@ -154,6 +154,14 @@ func oneClientEach(s *inventory.Service, ev *evidence) {
 	}
 }
 
+// repliesStop is a run in which every reply comes to director lb, and no further.
+func repliesStop(_ *inventory.Service, ev *evidence) {
+	for i := range ev.probes {
+		failProbe(&ev.probes[i], "no answer within 3s", "SYN_RECV", "SYN_RECV")
+		ev.probes[i].replies, ev.probes[i].repliedAt = 4, "lb"
+	}
+}
+
 // Each case is a text in testdata: the whole verdict on evidence that is good
 // but for what the case spoils.
 func TestJudge(t *testing.T) {
@@ -303,12 +311,7 @@ func TestJudge(t *testing.T) {
 			}
 		}},
 		// Forwarding is off, a firewall drops what is forwarded, or what it calls invalid.
-		{"nat, replies stop at the director", nat, func(_ *inventory.Service, ev *evidence) {
-			for i := range ev.probes {
-				failProbe(&ev.probes[i], "no answer within 3s", "SYN_RECV", "SYN_RECV")
-				ev.probes[i].replies, ev.probes[i].repliedAt = 4, "lb"
-			}
-		}},
+		{"nat, replies stop at the director", nat, repliesStop},
 		{"nat, refused everywhere", nat, func(_ *inventory.Service, ev *evidence) {
 			for i := range ev.probes {
 				failProbe(&ev.probes[i], "connection refused", "SYN_RECV", "")
@@ -336,18 +339,8 @@ func TestJudge(t *testing.T) {
 				ev.probes[i].failed, ev.probes[i].replies = "connection refused", 0
 			}
 		}},
-		{"fullnat, replies stop at the director", fullnat, func(_ *inventory.Service, ev *evidence) {
-			for i := range ev.probes {
-				failProbe(&ev.probes[i], "no answer within 3s", "SYN_RECV", "SYN_RECV")
-				ev.probes[i].replies, ev.probes[i].repliedAt = 4, "lb"
-			}
-		}},
-		{"replies stop at the director", rr, func(_ *inventory.Service, ev *evidence) {
-			for i := range ev.probes {
-				failProbe(&ev.probes[i], "no answer within 3s", "SYN_RECV", "SYN_RECV")
-				ev.probes[i].replies, ev.probes[i].repliedAt = 4, "lb"
-			}
-		}},
+		{"fullnat, replies stop at the director", fullnat, repliesStop},
+		{"replies stop at the director", rr, repliesStop},
 		{"udp, replies stop at the director", dns, func(_ *inventory.Service, ev *evidence) {
 			for i := range ev.probes {
 				ev.probes[i].failed, ev.probes[i].replies, ev.probes[i].repliedAt = "no answer within 3s", 1, "lb"

@@ -4,7 +4,7 @@
 //
 // Its connections come from ports below those that the kernel gives out. IPVS
 // keeps the entry of a connection for up to two minutes after its end, and sends
-// a new one from the same port the old way; so verify's probes meet none of these.
+// a new one from the same port the old way; verify's probes meet none of these.
 //
 //	load URL REQUESTS-PER-SECOND
 package main
